@@ -1,0 +1,47 @@
+"""pettutor: PET image reconstruction with deep learning, taught by doing it.
+
+``import pettutor as pt`` is light on purpose: every public name is loaded when it is first used, so that
+CuPy, Keras, TensorFlow, matplotlib and numba cost nothing until they are needed.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+# public name -> module that defines it; ``None`` means the name is a subpackage of its own.
+_PUBLIC = {
+    "ImageGrid": "geometry",
+    "Scanner": "geometry",
+    "load_subject": "phantoms",
+    "Lesion": "phantoms",
+    "phantoms": None,
+    "Projector": "projector",
+    "AcquisitionModel": "acquisition",
+    "simulate": "simulation",
+    "Simulation": "simulation",
+    "mlem": "reconstruction",
+    "Record": "reconstruction",
+    "gaussian_filter": "acquisition",
+    "measures": None,
+    "networks": None,
+    "volshow": "view",
+    "io": None,
+    "course": None,
+}
+
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name):
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'pettutor' has no attribute {name!r}; it has {', '.join(__all__)}")
+    room = _PUBLIC[name]
+    value = import_module(f"pettutor.{room or name}")
+    if room is not None:
+        value = getattr(value, name)
+    globals()[name] = value  # looked up once
+    return value
+
+
+def __dir__():
+    return sorted(__all__)

@@ -1,0 +1,136 @@
+"""The acquisition model: what the scanner is expected to count, ``y = N · A · X · H x + r``."""
+
+import numpy as np
+
+from pettutor.arrays import array_module, check_array, is_cupy, ndimage_module
+from pettutor.geometry import ImageGrid
+from pettutor.operators import LinearOperator
+
+# FWHM of a Gaussian over its standard deviation
+FWHM_PER_SIGMA = 2 * np.sqrt(2 * np.log(2))
+
+
+def gaussian_filter(image, fwhm, grid):
+    """Blur an image with a Gaussian; outside the image is zero, so the filter is its own adjoint.
+
+    Parameters
+    ----------
+    image : float array (z, y, x)
+    fwhm : float or (float, float, float)
+        Full width at half maximum in mm, one for all axes or (z, y, x); 0 leaves an axis as it is. An axis of one
+        voxel is left alone too: a single slice stands for an object that does not change along z.
+    grid : ImageGrid
+        Gives the voxel size.
+
+    Raises
+    ------
+    ValueError
+        A negative or non-finite width, or an image that is not on the grid.
+    """
+    if not isinstance(grid, ImageGrid):
+        raise TypeError(f"grid: expected a pettutor.ImageGrid, got {grid!r:.80}")
+    check_array(image, "image", shape=grid.shape, dtype=(np.float32, np.float64), finite=False)
+    sigma = [
+        w / FWHM_PER_SIGMA / d if n > 1 else 0.0
+        for w, d, n in zip(check_fwhm(fwhm, "fwhm"), grid.voxel_size, grid.shape, strict=True)
+    ]
+    if not any(sigma):
+        return image.copy()
+    # beyond 4 sigma a Gaussian is below 4e-4 of its peak
+    return ndimage_module(image).gaussian_filter(image, sigma, mode="constant", truncate=4.0)
+
+
+def check_fwhm(fwhm, name="psf_fwhm"):
+    """Return three widths in mm from one or three numbers >= 0, else raise ValueError."""
+    try:
+        values = np.broadcast_to(np.asarray(fwhm, dtype=float), (3,))
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}: expected one width or three (z, y, x) in mm, got {fwhm!r}") from None
+    if not np.isfinite(values).all() or (values < 0).any():
+        raise ValueError(f"{name}: expected widths >= 0 mm, got {fwhm!r}")
+    return tuple(values.tolist())
+
+
+class AcquisitionModel(LinearOperator):
+    """The scanner's linear response and its background: ``A x = N · A · X · H x``, expected counts ``A x + r``.
+
+    Parameters
+    ----------
+    projector : LinearOperator
+        X, image (z, y, x) to sinogram (plane, view, bin); blurring also needs its ``.grid``.
+    attenuation : float32 sinogram, optional
+        Probability that neither photon is absorbed, ``exp(-∫mu)``, 0 … 1.
+    normalisation : float32 sinogram, optional
+        Counts per unit of line integral: crystal efficiencies, ring pairs per plane, scan time; 0 in the gaps.
+    psf_fwhm : float or three floats
+        Width of the Gaussian resolution model H, mm; 0 for none. H is its own adjoint.
+    background : float32 sinogram or float, optional
+        Expected randoms and scatter r, counts.
+
+    The operator is the linear part; ``A.expected(x)`` adds the background. ``A.T`` holds exactly the transposed factors
+    in reverse order.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Factors of another shape or dtype, negative or not finite; a blur without a grid.
+    """
+
+    def __init__(self, projector, *, attenuation=None, normalisation=None, psf_fwhm=0.0, background=None):
+        super().__init__(projector.in_shape, projector.out_shape)
+        self.dtype = projector.dtype
+        self.projector = projector
+        self.psf_fwhm = check_fwhm(psf_fwhm)
+        self.grid = getattr(projector, "grid", None)
+        if any(self.psf_fwhm) and self.grid is None:
+            raise ValueError("psf_fwhm: expected a projector with a grid (it gives the voxel size), got one without")
+        factors = [
+            check_array(f, name, shape=self.out_shape, dtype=self.dtype, nonnegative=True)
+            for f, name in ((attenuation, "attenuation"), (normalisation, "normalisation"))
+            if f is not None
+        ]
+        # one factor a bin is all that is ever needed
+        self.factors = None if not factors else factors[0] if len(factors) == 1 else factors[0] * factors[1]
+        if background is None:
+            background = 0.0
+        if np.ndim(background) == 0 and not is_cupy(background):
+            if not np.isfinite(background) or background < 0:
+                raise ValueError(f"background: expected expected counts >= 0, got {background!r}")
+            self.background = float(background)
+        else:
+            self.background = check_array(
+                background, "background", shape=self.out_shape, dtype=self.dtype, nonnegative=True
+            )
+
+    def expected(self, x):
+        """Expected counts ``A x + r`` of an image: float32 sinogram."""
+        counts = self(x)
+        counts += self.background
+        return counts
+
+    def subset(self, k, n):
+        """The model of every n-th view, its factors and background too; see `Projector.subset`."""
+        part = object.__new__(type(self))
+        part.__dict__.update(self.__dict__)
+        part.projector = self.projector.subset(k, n)
+        part.out_shape = part.projector.out_shape
+        for name in ("factors", "background"):
+            value = getattr(self, name)
+            setattr(part, name, value[:, k::n] if np.ndim(value) else value)
+        return part
+
+    def _forward(self, x):
+        if any(self.psf_fwhm):
+            x = gaussian_filter(x, self.psf_fwhm, self.grid)
+        y = self.projector._forward(x)
+        return y if self.factors is None else array_module(y).multiply(y, self.factors, out=y)
+
+    def _adjoint(self, y):
+        if self.factors is not None:
+            y = y * self.factors
+        x = self.projector._adjoint(y)
+        return gaussian_filter(x, self.psf_fwhm, self.grid) if any(self.psf_fwhm) else x
+
+    def __repr__(self):
+        width = ", ".join(f"{w:g}" for w in self.psf_fwhm)
+        return f"<AcquisitionModel {self.in_shape} -> {self.out_shape}, psf {width} mm, {self.projector!r}>"

@@ -1,0 +1,106 @@
+"""The contract that everything from the projector to a dense test matrix satisfies.
+
+``A(x)`` forward, ``A.T(y)`` adjoint, ``A.in_shape``, ``A.out_shape``; ``A.subset(k, n)`` is a new operator.
+"""
+
+import numpy as np
+
+from pettutor.arrays import check_array
+
+
+class LinearOperator:
+    """A frozen linear map between arrays; subclasses give ``_forward`` and ``_adjoint``.
+
+    Attributes
+    ----------
+    in_shape, out_shape : tuple of int
+    dtype : numpy.dtype
+        float32: what goes in and what comes out.
+    input_name, output_name : str
+        What the arrays are called in error messages.
+    """
+
+    dtype = np.dtype(np.float32)
+    input_name = "image"
+    output_name = "sinogram"
+
+    def __init__(self, in_shape, out_shape):
+        self.in_shape = tuple(int(n) for n in in_shape)
+        self.out_shape = tuple(int(n) for n in out_shape)
+
+    def __call__(self, x):
+        """Forward: an array of ``in_shape`` to one of ``out_shape``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Wrong type, dtype, shape, or values that are not finite.
+        """
+        return self._forward(check_array(x, self.input_name, shape=self.in_shape, dtype=self.dtype))
+
+    @property
+    def T(self):
+        """The adjoint, an operator too; ``A.T.T is A``."""
+        return Adjoint(self)
+
+    def subset(self, k, n):
+        """The ``k``-th of ``n`` view-interleaved subsets (views k, k + n, k + 2n …) as a new operator."""
+        raise NotImplementedError(f"{type(self).__name__} has no subsets")
+
+    def _forward(self, x):
+        raise NotImplementedError
+
+    def _adjoint(self, y):
+        raise NotImplementedError
+
+
+class Adjoint(LinearOperator):
+    """The adjoint of an operator; made by ``A.T``."""
+
+    def __init__(self, operator):
+        super().__init__(operator.out_shape, operator.in_shape)
+        self.dtype = operator.dtype
+        self.input_name, self.output_name = operator.output_name, operator.input_name
+        self._operator = operator
+
+    @property
+    def T(self):
+        return self._operator
+
+    def subset(self, k, n):
+        return self._operator.subset(k, n).T
+
+    def _forward(self, y):
+        return self._operator._adjoint(y)
+
+    def _adjoint(self, x):
+        return self._operator._forward(x)
+
+    def __repr__(self):
+        return f"{self._operator!r}.T"
+
+
+def check_subset(k, n, views):
+    """Raise ValueError unless ``0 <= k < n`` and ``n`` does not exceed the number of views."""
+    for name, value in (("k", k), ("n", n)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+            raise TypeError(f"subset {name}: expected an int, got {value!r}")
+    if not (1 <= n <= views and 0 <= k < n):
+        raise ValueError(f"subset: expected 0 <= k < n <= {views} views, got k={k}, n={n}")
+
+
+def adjoint_mismatch(A, seed=0):
+    """``|<Ax, y> - <x, A.T y>| / (|Ax| |y|)`` for random x and y, and the ratio of the two products.
+
+    Returns
+    -------
+    mismatch, scale : float
+        ``mismatch`` should be below 1e-5 in float32; ``scale`` is <x, A.T y> / <Ax, y>, 1 for a true adjoint.
+    """
+    rng = np.random.default_rng(seed)
+    x = rng.random(A.in_shape, dtype=np.float32).astype(A.dtype)
+    y = rng.random(A.out_shape, dtype=np.float32).astype(A.dtype)
+    Ax, ATy = A(x), A.T(y)
+    left, right = (float(np.sum(np.multiply(a, b, dtype=np.float64))) for a, b in ((Ax, y), (x, ATy)))
+    norm = np.sqrt(np.sum(np.square(Ax, dtype=np.float64)) * np.sum(np.square(y, dtype=np.float64)))
+    return abs(left - right) / float(norm), right / left

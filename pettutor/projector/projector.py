@@ -1,0 +1,142 @@
+"""The projector's face: which model, which device, and the operator contract."""
+
+import numpy as np
+
+from pettutor.arrays import announce_once, find_cupy, is_cupy, resolve_device
+from pettutor.geometry import ImageGrid, Scanner
+from pettutor.operators import LinearOperator, check_subset
+from pettutor.projector.footprints import axial_lines, transaxial_lines
+
+MODELS = ("joseph",)
+
+
+class Projector(LinearOperator):
+    """X-ray transform of an image on the scanner's lines of response, in mm times image units.
+
+    Parameters
+    ----------
+    scanner : Scanner
+    grid : ImageGrid
+        Any shape, voxel size and centre; what lies outside the grid is zero.
+    model : str
+        ``"joseph"``: on each voxel plane across the axis that the line is most parallel to, bilinear interpolation
+        times the line's length per plane (P. M. Joseph, IEEE Trans. Med. Imaging 1(3):192, 1982). Outside the grid
+        interpolation falls linearly to zero over one voxel; planes beyond the outermost voxel centres do not count.
+    device : str
+        ``"cpu"`` (numba, threads), ``"cuda"`` (CuPy) or ``"auto"``: CUDA where CuPy finds a GPU. Said once.
+
+    ``X(image)``: float32 (z, y, x) to sinogram (plane, view, bin); ``X.T(sinogram)`` back. Bins that join an empty
+    crystal position are 0. The sinogram is a transposed view of memory laid out (view, bin, plane); elementwise
+    arithmetic keeps that layout, and both layouts are accepted.
+
+    Raises
+    ------
+    TypeError
+        A scanner or grid that is none.
+    ValueError
+        An unknown model or device, or a grid that no line of response meets.
+    RuntimeError
+        ``device="cuda"`` without a GPU.
+
+    Examples
+    --------
+    >>> scanner = Scanner.preset("mini")
+    >>> X = Projector(scanner, scanner.image_grid(), device="cpu")
+    >>> X.out_shape
+    (175, 144, 144)
+    """
+
+    def __init__(self, scanner, grid, model="joseph", device="auto"):
+        if not isinstance(scanner, Scanner):
+            raise TypeError(f"scanner: expected a pettutor.Scanner, got {scanner!r:.80}")
+        if not isinstance(grid, ImageGrid):
+            raise TypeError(f"grid: expected a pettutor.ImageGrid, got {grid!r:.80}")
+        if model not in MODELS:
+            raise ValueError(f"model: expected one of {', '.join(map(repr, MODELS))}, got {model!r}")
+        lines = transaxial_lines(scanner, grid)
+        axial = axial_lines(scanner, grid)
+        if not (lines.last > lines.first).any() or not _meets_axially(scanner, grid):
+            raise ValueError(
+                f"grid: expected a grid that lines of response of {scanner.name!r} meet (a cylinder of radius "
+                f"{scanner.field_of_view_radius:.0f} mm and length {scanner.axial_length:.0f} mm round the origin), "
+                f"got one of {tuple(round(s, 1) for s in grid.size)} mm centred at {grid.centre} mm"
+            )
+        super().__init__(grid.shape, scanner.sinogram_shape)
+        self.scanner, self.grid, self.model = scanner, grid, model
+        self.device = resolve_device(device)
+        self.view_selection = slice(0, scanner.views, 1)
+        self._lines, self._axial = lines, axial
+        self._announce()
+
+    def subset(self, k, n):
+        """The projector of the views k, k + n, k + 2n … of this one; geometry is shared, not computed again.
+
+        Raises
+        ------
+        ValueError
+            Unless 0 <= k < n <= number of views.
+        """
+        check_subset(k, n, self.out_shape[1])
+        part = object.__new__(type(self))
+        part.__dict__.update(self.__dict__)
+        part._lines = self._lines.views(slice(k, None, n))
+        selected = range(*self.view_selection.indices(self.scanner.views))[k::n]
+        part.view_selection = slice(selected.start, selected.stop, selected.step)
+        part.out_shape = (self.out_shape[0], len(selected), self.out_shape[2])
+        part.__dict__.pop("_cuda", None)
+        return part
+
+    def _forward(self, x):
+        return self._run("forward", x)
+
+    def _adjoint(self, y):
+        return self._run("adjoint", y)
+
+    def _run(self, direction, array):
+        if self.device == "cpu":
+            if is_cupy(array):
+                raise TypeError("expected a NumPy array (this projector has device='cpu'), got a CuPy array")
+            from pettutor.projector import cpu
+
+            return getattr(cpu, direction)(array, self.grid, self._lines, self._axial)
+        cupy = find_cupy()
+        on_device = array if is_cupy(array) else cupy.asarray(array)
+        result = getattr(self._cuda_kernels(), direction)(on_device)
+        return result if is_cupy(array) else result.get(order="A")
+
+    def _cuda_kernels(self):
+        if "_cuda" not in self.__dict__:
+            from pettutor.projector.cuda import CudaKernels
+
+            self.__dict__["_cuda"] = CudaKernels(self.grid, self._lines, self._axial)
+        return self._cuda
+
+    def _announce(self):
+        if self.device == "cuda":
+            cupy = find_cupy()
+            name = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)["name"].decode()
+            announce_once(f"projecting on the GPU ({name}, CuPy)")
+        else:
+            from pettutor.projector.cpu import thread_count
+
+            announce_once(f"projecting on the CPU (numba, {thread_count()} threads)")
+
+    def __getstate__(self):
+        state = self.__dict__.copy()
+        state.pop("_cuda", None)  # device memory does not travel
+        return state
+
+    def __repr__(self):
+        part = (
+            "" if self.view_selection.step == 1 else f", views {self.view_selection.start}::{self.view_selection.step}"
+        )
+        return (
+            f"<Projector {self.model} of {self.scanner.name!r} on {self.device}{part}: "
+            f"image {self.in_shape} -> sinogram {self.out_shape}>"
+        )
+
+
+def _meets_axially(scanner, grid):
+    half = 0.5 * grid.size[0]
+    reach = 0.5 * scanner.axial_length + np.abs(scanner.plane_positions[:, 1]).max()
+    return abs(grid.centre[0]) - half < reach

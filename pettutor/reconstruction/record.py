@@ -1,0 +1,27 @@
+"""What an algorithm tells about its run."""
+
+import time
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Record:
+    """A growing account of a reconstruction; pass the same one again to continue it.
+
+    log_likelihood : one value an iteration, of the image that *enters* the iteration (it comes for free there), so entry
+        0 belongs to the start image. Constant terms are left out.
+    seconds : wall time of each iteration.
+    iterations : finished iterations.
+    """
+
+    log_likelihood: list = field(default_factory=list)
+    seconds: list = field(default_factory=list)
+
+    @property
+    def iterations(self):
+        return len(self.seconds)
+
+    def timed(self):
+        """Begin an iteration; call the result when it is finished."""
+        begin = time.perf_counter()
+        return lambda: self.seconds.append(time.perf_counter() - begin)
