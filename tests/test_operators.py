@@ -87,7 +87,7 @@ def test_bad_input_is_named(operator):
             A(np.concatenate([a, a]))
         with pytest.raises(TypeError, match=r"expected dtype float32, got .*float64 .*astype\('float32'\)"):
             A(a.astype(np.float64))
-        with pytest.raises(TypeError, match="expected dtype float32, got .*int32"):
+        with pytest.raises(TypeError, match=r"expected dtype float32, got .*int32"):
             A(a.astype(np.int32))
         with pytest.raises(TypeError, match="expected a NumPy or CuPy array, got list"):
             A(a.tolist())

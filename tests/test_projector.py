@@ -190,7 +190,8 @@ def test_lines_that_miss_give_exactly_zero():
 
 def test_threads_do_not_change_a_bit():
     code = (
-        "import numpy as np, pettutor as pt, sys; s = pt.Scanner.preset('mini'); g = s.image_grid((31, 30, 34), (2, 8, 7));"
+        "import numpy as np, pettutor as pt, sys; s = pt.Scanner.preset('mini');"
+        "g = s.image_grid((31, 30, 34), (2, 8, 7));"
         "X = pt.Projector(s, g, device='cpu'); x = np.random.default_rng(0).random(g.shape, dtype=np.float32);"
         "y = X(x); sys.stdout.buffer.write(y.tobytes()[:4000] + X.T(y).tobytes())"
     )

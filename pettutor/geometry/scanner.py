@@ -188,7 +188,7 @@ class Scanner:
 
     @cached_property
     def crystal_centres(self):
-        """float64 (crystal_positions, 2): (y, x) in mm; empty positions lie evenly on the straight way to the next block."""
+        """float64 (crystal_positions, 2): (y, x) in mm; empty positions lie on the straight way to the next block."""
         block, place = np.divmod(np.arange(self.crystal_positions), self.positions_per_block)
         face = self._on_block(block, place)
         last = self._on_block(block, self.crystals_per_block - 1)

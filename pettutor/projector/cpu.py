@@ -95,7 +95,7 @@ def _scale(reach, length, difference, voxel):
 def forward_views(image, shape, voxel, lines, axial, views, sinogram):
     """Project ``image`` (y * x, z) into the views [views[0], views[1]) of ``sinogram`` (view, bin, plane)."""
     ny, nx = shape
-    live, along_y, first, last, cross, cross_step, fraction, fraction_step, reach, length = lines
+    _, along_y, first, last, cross, cross_step, fraction, fraction_step, reach, length = lines
     start = axial[0]
     voxels = image.shape[1]
     row = np.zeros(voxels + 2, np.float32)
@@ -137,11 +137,11 @@ def forward_views(image, shape, voxel, lines, axial, views, sinogram):
 
 @_jit
 def adjoint_stripe(sinogram, shape, voxel, lines, axial, along, stripe, image):
-    """Back project every line that walks along y (``along`` = 1) or x (0) into the planes [stripe[0], stripe[1]) of that
-    axis of ``image`` (y * x, z). Stripes of one axis never touch the same voxel, so threads need no copies and no locks.
+    """Back project every line that walks along y (``along`` = 1) or x (0) into the planes [stripe[0], stripe[1]) of
+    that axis of ``image`` (y * x, z). Stripes of one axis never share a voxel: threads need no copies and no locks.
     """
     ny, nx = shape
-    live, along_y, first, last, cross, cross_step, fraction, fraction_step, reach, length = lines
+    _, along_y, first, last, cross, cross_step, fraction, fraction_step, reach, length = lines
     start = axial[0]
     voxels = image.shape[1]
     segments = start.size - 1
@@ -187,7 +187,7 @@ def steep_lines(sinogram, shape, voxel, lines, axial, image, backward):
     Adds to ``sinogram`` (forward) or to ``image`` (``backward``). Rare in real scanners, so kept simple.
     """
     ny, nx = shape
-    live, along_y, first, last, cross, cross_step, fraction, fraction_step, reach, length = lines
+    live, along_y, first, _, cross, cross_step, fraction, fraction_step, reach, length = lines
     start, middle, spacing, slope, difference = axial
     voxels = image.shape[1]
     for v in range(first.shape[0]):
@@ -284,7 +284,7 @@ def _first_call_told(function):
 
 @_first_call_told
 def forward(image, grid, lines, axial):
-    """Project a float32 image (z, y, x) to a sinogram (plane, view, bin), a view of memory laid out (view, bin, plane)."""
+    """Project a float32 image (z, y, x) to a sinogram (plane, view, bin) laid out (view, bin, plane) in memory."""
     nz, ny, nx = grid.shape
     rows = np.empty((ny, nx, nz), np.float32)
     reorder(image.transpose(1, 2, 0), rows)

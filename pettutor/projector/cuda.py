@@ -16,7 +16,7 @@ def kernel_arguments(grid, lines, axial):
     segment = np.repeat(np.arange(len(axial.middle)), np.diff(start))
     plane = np.arange(start[-1]) - start[segment]
     middle = axial.middle[segment] + plane * axial.spacing[segment]
-    views, bins = lines.first.shape
+    bins = lines.first.shape[1]
     whole = [np.int32(n) for n in (bins, start[-1], *grid.shape)]
     lengths = [np.float32(d) for d in grid.voxel_size]
     records = [

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 class Record:
     """A growing account of a reconstruction; pass the same one again to continue it.
 
-    log_likelihood : one value an iteration, of the image that *enters* the iteration (it comes for free there), so entry
-        0 belongs to the start image. Constant terms are left out.
+    log_likelihood : one value an iteration, of the image that *enters* the iteration (it comes for free there), so
+        entry 0 belongs to the start image. Constant terms are left out.
     seconds : wall time of each iteration.
     iterations : finished iterations.
     """
