@@ -1,0 +1,52 @@
+"""Sharing work out to threads: numba kernels and NumPy copies release the interpreter while they run."""
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+_pool = None
+_pool_lock = threading.Lock()
+
+
+def thread_count():
+    """Threads that the CPU path uses: ``PETTUTOR_THREADS`` where it is set, else the cores this process may run on."""
+    text = os.environ.get("PETTUTOR_THREADS")
+    if text is not None:
+        if not text.isdigit() or int(text) < 1:
+            raise ValueError(f"PETTUTOR_THREADS: expected a whole number >= 1, got {text!r}")
+        return int(text)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def share_out(task, jobs):
+    """Run ``task(*job)`` for every job on the threads; the first error is raised."""
+    global _pool
+    count = thread_count()
+    jobs = list(jobs)
+    if count == 1 or len(jobs) == 1:
+        for job in jobs:
+            task(*job)
+        return
+    with _pool_lock:
+        if _pool is None or _pool[0] != (os.getpid(), count):
+            _pool = (os.getpid(), count), ThreadPoolExecutor(count, thread_name_prefix="pettutor")
+    futures = [_pool[1].submit(task, *job) for job in jobs]
+    try:
+        for future in futures:
+            future.result()
+    finally:
+        for future in futures:
+            future.cancel()  # after an error or Ctrl-C: what has not begun need not
+
+
+def parts(size, count):
+    """Split range(size) into at most ``count`` even pieces (begin, end)."""
+    edges = np.linspace(0, size, min(size, count) + 1).round().astype(int)
+    return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
+
+
+def reorder(source, target):
+    """target[...] = source, on the threads along the target's first axis (a change of memory layout)."""
+    share_out(lambda a, b: np.copyto(target[a:b], source[a:b]), parts(len(target), 4 * thread_count()))
