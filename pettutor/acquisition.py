@@ -95,7 +95,7 @@ class AcquisitionModel(LinearOperator):
             background = 0.0
         if np.ndim(background) == 0 and not is_cupy(background):
             if not np.isfinite(background) or background < 0:
-                raise ValueError(f"background: expected expected counts >= 0, got {background!r}")
+                raise ValueError(f"background: expected counts >= 0, got {background!r}")
             self.background = float(background)
         else:
             self.background = check_array(

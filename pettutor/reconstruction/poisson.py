@@ -6,6 +6,8 @@
 - sensitivity 0 (outside the field of view): the image is 0.
 """
 
+import numpy as np
+
 from pettutor.arrays import array_module
 
 
@@ -13,9 +15,9 @@ def ratio(measured, expected):
     """``measured / expected`` with the zero cases above; same shape and dtype, layout of ``expected``."""
     xp = array_module(expected)
     tiny = xp.finfo(expected.dtype).tiny
-    result = measured / xp.maximum(expected, tiny)
+    with np.errstate(over="ignore"):  # measured / tiny may overflow: the largest number stands for it
+        result = measured / xp.maximum(expected, tiny)
     xp.copyto(result, result.dtype.type(1), where=(measured == 0) & (expected == 0))
-    # measured / tiny may overflow: the largest number stands for it
     return xp.minimum(result, xp.finfo(expected.dtype).max, out=result)
 
 

@@ -1,0 +1,178 @@
+"""The acquisition model and the simulation: factors, adjoint blur, totals, statistics, seeds and refusals."""
+
+import types
+
+import numpy as np
+import pytest
+from registry import off_centre_grid, small_scanner
+
+import pettutor as pt
+from pettutor.simulation import attenuation_factors, detector_efficiencies
+
+
+@pytest.fixture(scope="module")
+def X():
+    return pt.Projector(small_scanner(), off_centre_grid(), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def truth(X):
+    rng = np.random.default_rng(4)
+    pet = rng.random(X.in_shape, dtype=np.float32)
+    mu = 0.2 * rng.random(X.in_shape, dtype=np.float32)
+    return types.SimpleNamespace(pet=pet, mu=mu, grid=X.grid)
+
+
+def sinogram(X, seed, scale=1.0):
+    return np.float32(scale) * np.random.default_rng(seed).random(X.out_shape, dtype=np.float32)
+
+
+def test_model_is_the_product_of_its_factors(X, truth):
+    attenuation, normalisation, background = sinogram(X, 1), sinogram(X, 2, 3), sinogram(X, 3, 5)
+    A = pt.AcquisitionModel(
+        X, attenuation=attenuation, normalisation=normalisation, psf_fwhm=4.0, background=background
+    )
+    blurred = pt.gaussian_filter(truth.pet, 4.0, X.grid)
+    assert A(truth.pet) == pytest.approx(normalisation * attenuation * X(blurred), rel=1e-6)
+    assert A.expected(truth.pet) == pytest.approx(A(truth.pet) + background, rel=1e-6)
+    plain = pt.AcquisitionModel(X)
+    assert np.array_equal(plain(truth.pet), X(truth.pet)) and plain.background == 0
+    part = A.subset(1, 3)
+    assert part.expected(truth.pet) == pytest.approx(A.expected(truth.pet)[:, 1::3], rel=1e-6)
+
+
+def test_blur_has_the_width_it_says():
+    grid = pt.ImageGrid((41, 51, 61), (1.5, 1.2, 1.0))
+    image = np.zeros(grid.shape, np.float32)
+    image[20, 25, 30] = 1
+    blurred = pt.gaussian_filter(image, (9.0, 7.0, 5.0), grid).astype(float)
+    assert blurred.sum() == pytest.approx(1, abs=1e-4)
+    for axis, (fwhm, coordinate) in enumerate(zip((9.0, 7.0, 5.0), grid.coordinates(), strict=True)):
+        profile = blurred.sum(axis=tuple(a for a in range(3) if a != axis))
+        variance = (profile * coordinate**2).sum() - (profile * coordinate).sum() ** 2
+        # the kernel is cut at 4 sigma and sampled: within 1 % of the FWHM's variance
+        assert variance == pytest.approx((fwhm / 2.354820) ** 2, rel=0.01)
+
+
+def test_blur_leaves_a_single_slice_its_activity():
+    grid = pt.ImageGrid((1, 33, 33), (4.0, 2.0, 2.0))
+    image = np.zeros(grid.shape, np.float32)
+    image[0, 16, 16] = 1
+    assert pt.gaussian_filter(image, 6.0, grid).sum() == pytest.approx(1, abs=1e-4)
+    assert np.array_equal(pt.gaussian_filter(image, 0.0, grid), image)
+
+
+def test_attenuation_of_a_water_cylinder():
+    scanner = pt.Scanner.preset("slab")
+    grid = scanner.image_grid()
+    z, y, x = (c[s] for c, s in zip(grid.coordinates(), np.ix_(*map(np.arange, grid.shape)), strict=True))
+    mu = np.where(x**2 + y**2 + 0 * z <= 80.0**2, 0.096, 0).astype(np.float32)
+    factors = attenuation_factors(mu, pt.Projector(scanner, grid, device="cpu"))
+    # through the middle: 160 mm of water at 0.096/cm
+    centre = factors[0, :, 70:75][scanner.live_bins[:, 70:75]]
+    assert centre.mean() == pytest.approx(np.exp(-0.096 * 16), rel=0.01)
+    dead = ~scanner.live_bins
+    assert (factors[0][dead] == 1).all() and factors.max() == 1
+
+
+def test_totals(X, truth):
+    data = pt.simulate(truth, X, counts=2e5, randoms_fraction=0.3, scatter_fraction=0.2, seed=3)
+    trues, randoms, scatter = (float(a.sum(dtype=float)) for a in (data.trues, data.randoms, data.scatter))
+    assert trues == pytest.approx(2e5, rel=1e-4)
+    assert scatter / (scatter + trues) == pytest.approx(0.2, rel=1e-4)
+    assert randoms / (trues + randoms + scatter) == pytest.approx(0.3, rel=1e-4)
+    expected = trues + randoms + scatter
+    assert abs(data.prompts.sum(dtype=float) - expected) < 5 * np.sqrt(expected)
+    assert np.array_equal(data.prompts, np.rint(data.prompts)) and data.prompts.min() == 0
+    dead = np.broadcast_to(~X.scanner.live_bins, X.out_shape)
+    for name in ("prompts", "trues", "randoms", "scatter", "normalisation"):
+        assert not getattr(data, name)[dead].any()
+
+
+def test_the_model_explains_the_simulation(X, truth):
+    """With the simulated factors the expected counts are the simulated ones, and the prompts are Poisson about them."""
+    data = pt.simulate(truth, X, counts=3e6, psf_fwhm=3.0, scatter_fraction=0.1, seed=1)
+    A = pt.AcquisitionModel(
+        X, attenuation=data.attenuation, normalisation=data.normalisation, psf_fwhm=3.0, background=data.background
+    )
+    expected = A.expected(truth.pet)
+    assert expected == pytest.approx(data.trues + data.background, rel=1e-4)
+    live = expected > 1
+    z = (data.prompts[live] - expected[live]) / np.sqrt(expected[live])
+    assert abs(z.mean()) < 5 / np.sqrt(z.size) and z.var() == pytest.approx(1, abs=0.1)
+
+
+def test_seeds(X, truth):
+    one, same, other = (pt.simulate(truth, X, counts=1e5, seed=s) for s in (1, 1, 2))
+    generator = pt.simulate(truth, X, counts=1e5, seed=np.random.default_rng(1))
+    assert np.array_equal(one.prompts, same.prompts) and np.array_equal(one.prompts, generator.prompts)
+    assert not np.array_equal(one.prompts, other.prompts)
+
+
+def test_plain_image_has_no_attenuation(X, truth):
+    data = pt.simulate(truth.pet, X, counts=1e5)
+    assert (data.attenuation == 1).all()
+
+
+def test_efficiencies():
+    scanner = small_scanner()
+    perfect = detector_efficiencies(scanner, 0.0, 0)
+    assert np.array_equal(perfect[:, 0, :], scanner.ring_pairs_per_plane[:, None] * scanner.live_bins[None, 0])
+    mini = pt.Scanner.preset("mini")
+    spread = detector_efficiencies(mini, 0.1, 0)
+    live = spread[0][mini.live_bins]
+    # a product of two crystals (and of two rings, the same for all bins of this plane)
+    assert np.std(np.log(live)) == pytest.approx(np.sqrt(2 * np.log1p(0.01)), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (dict(counts=0), "counts: expected a number of trues > 0, got 0"),
+        (dict(counts=float("nan")), "counts: expected a number of trues > 0, got nan"),
+        (dict(), r"counts: expected a number of trues \(scanner 'small' has no default\), got None"),
+        (dict(counts=1e4, randoms_fraction=1.0), "randoms_fraction: expected a share in 0 … 1 .*, got 1.0"),
+        (dict(counts=1e4, scatter_fraction=-0.1), "scatter_fraction: expected a share in 0 … 1 .*, got -0.1"),
+        (dict(counts=1e4, psf_fwhm=-1), "psf_fwhm: expected widths >= 0 mm, got -1"),
+        (dict(counts=1e4, psf_fwhm=(1, 2)), "psf_fwhm: expected one width or three"),
+        (dict(counts=1e4, efficiency_spread=2), "efficiency_spread: expected a share"),
+        (dict(counts=1e4, seed=-1), "seed: expected an int >= 0 or a numpy.random.Generator, got -1"),
+    ],
+)
+def test_simulate_refuses(X, truth, settings, message):
+    with pytest.raises(ValueError, match=message):
+        pt.simulate(truth, X, **settings)
+
+
+def test_simulate_refuses_other_truths(X, truth):
+    moved = types.SimpleNamespace(pet=truth.pet, mu=truth.mu, grid=X.grid.moved((0, 0, 0)))
+    with pytest.raises(ValueError, match="truth: expected a phantom on the projector's grid ImageGrid"):
+        pt.simulate(moved, X, counts=1e4)
+    with pytest.raises(ValueError, match=r"truth.pet: expected some activity, got an image of zeros"):
+        pt.simulate(0 * truth.pet, X, counts=1e4)
+    with pytest.raises(ValueError, match=r"truth.pet: expected values >= 0, got a minimum of -"):
+        pt.simulate(-truth.pet, X, counts=1e4)
+    with pytest.raises(
+        ValueError, match=r"truth.pet: expected shape \(7, 12, 15\), got a NumPy array of shape \(7, 15"
+    ):
+        pt.simulate(np.ascontiguousarray(truth.pet.swapaxes(1, 2)), X, counts=1e4)
+    with pytest.raises(TypeError, match=r"projector: expected a pettutor.Projector, got"):
+        pt.simulate(truth, X.T, counts=1e4)
+    with pytest.raises(ValueError, match=r"projector: expected all views, got a subset"):
+        pt.simulate(truth, X.subset(0, 2), counts=1e4)
+    with pytest.raises(TypeError, match=r"seed: expected an int >= 0 or a numpy.random.Generator, got None"):
+        pt.simulate(truth, X, counts=1e4, seed=None)
+
+
+def test_model_refuses(X):
+    good = sinogram(X, 0)
+    with pytest.raises(ValueError, match=r"attenuation: expected shape \(.*\), got a NumPy array of shape"):
+        pt.AcquisitionModel(X, attenuation=good[1:])
+    with pytest.raises(TypeError, match=r"normalisation: expected dtype float32, got .*float64"):
+        pt.AcquisitionModel(X, normalisation=good.astype(float))
+    with pytest.raises(ValueError, match="background: expected values >= 0, got a minimum of -1"):
+        pt.AcquisitionModel(X, background=good - 1 - good)
+    with pytest.raises(ValueError, match="background: expected counts >= 0, got -2"):
+        pt.AcquisitionModel(X, background=-2)
+    with pytest.raises(ValueError, match="psf_fwhm: expected widths >= 0 mm, got nan"):
+        pt.AcquisitionModel(X, psf_fwhm=float("nan"))
