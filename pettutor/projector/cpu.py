@@ -6,7 +6,7 @@ import numpy as np
 
 from pettutor.arrays import announce_once
 from pettutor.projector.kernels import adjoint_stripe, forward_views, padded, steep_lines
-from pettutor.projector.threads import parts, reorder, share_out, thread_count
+from pettutor.threads import parts, reorder, share_out, thread_count
 
 
 def _first_call_told(function):

@@ -137,7 +137,8 @@ def _backproject_row(planes, voxels, offset, axial, places, reach, row):
             # row[z] += lower * planes[z - whole] + upper * planes[z - whole - 1]
             low, high = max(0, whole), min(voxels, size + whole + 1)
             if high > low:
-                _add_row(planes, places[s] + low - whole - 1, np.float32(1) - upper, row, MARGIN + low, high - low)
+                begin = places[s] + low - whole - 1
+                _add_row(planes, begin, np.float32(1) - upper, row, MARGIN + low, padded(high - low))
         else:
             for m in range(size):
                 whole, upper = _split(position + m * spacing[s])

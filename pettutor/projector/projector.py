@@ -117,7 +117,7 @@ class Projector(LinearOperator):
             name = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)["name"].decode()
             announce_once(f"projecting on the GPU ({name}, CuPy)")
         else:
-            from pettutor.projector.threads import thread_count
+            from pettutor.threads import thread_count
 
             announce_once(f"projecting on the CPU (numba, {thread_count()} threads)")
 

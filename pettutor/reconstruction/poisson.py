@@ -6,29 +6,47 @@
 - sensitivity 0 (outside the field of view): the image is 0.
 """
 
+import math
+
 import numpy as np
 
-from pettutor.arrays import array_module
+from pettutor.arrays import array_module, is_cupy
+from pettutor.threads import by_chunks
+
+
+def _over(function, *arrays):
+    """A list of ``function``'s results over pieces of the arrays: on a GPU everything is one piece."""
+    return [function(*arrays)] if is_cupy(arrays[0]) else by_chunks(function, *arrays)
 
 
 def ratio(measured, expected):
     """``measured / expected`` with the zero cases above; same shape and dtype, layout of ``expected``."""
     xp = array_module(expected)
-    tiny = xp.finfo(expected.dtype).tiny
-    with np.errstate(over="ignore"):  # measured / tiny may overflow: the largest number stands for it
-        result = measured / xp.maximum(expected, tiny)
-    xp.copyto(result, result.dtype.type(1), where=(measured == 0) & (expected == 0))
-    return xp.minimum(result, xp.finfo(expected.dtype).max, out=result)
+    result = xp.empty_like(expected)
+    limits = xp.finfo(expected.dtype)
+
+    def divide(out, y, mean):
+        with np.errstate(over="ignore"):  # measured / tiny may overflow: the largest number stands for it
+            xp.divide(y, xp.maximum(mean, limits.tiny), out=out)
+        xp.minimum(out, limits.max, out=out)
+        xp.copyto(out, out.dtype.type(1), where=(y == 0) & (mean == 0))
+
+    _over(divide, result, measured, expected)
+    return result
 
 
 def log_likelihood(measured, expected):
     """``Σ y log ȳ - ȳ`` in float64, leaving out the constant ``log y!``; y = 0 contributes -ȳ, also at ȳ = 0."""
     xp = array_module(expected)
     tiny = xp.finfo(expected.dtype).tiny
-    terms = xp.log(xp.maximum(expected, tiny))
-    terms *= measured
-    terms -= expected
-    return float(terms.sum(dtype="float64"))
+
+    def total(mean, y):
+        terms = xp.log(xp.maximum(mean, tiny))
+        terms *= y
+        terms -= mean
+        return float(terms.sum(dtype="float64"))
+
+    return math.fsum(_over(total, expected, measured))
 
 
 def em_update(image, backprojected_ratio, sensitivity):

@@ -1,4 +1,4 @@
-"""Sharing work out to threads: numba kernels and NumPy copies release the interpreter while they run."""
+"""Sharing work out to threads: numba kernels and NumPy's loops release the interpreter while they run."""
 
 import os
 import threading
@@ -50,3 +50,26 @@ def parts(size, count):
 def reorder(source, target):
     """target[...] = source, on the threads along the target's first axis (a change of memory layout)."""
     share_out(lambda a, b: np.copyto(target[a:b], source[a:b]), parts(len(target), 4 * thread_count()))
+
+
+# A chunk of this many numbers stays in a core's cache through several elementwise steps.
+CHUNK = 1 << 17
+
+
+def by_chunks(function, *arrays):
+    """Run ``function(*pieces)`` over matching pieces of NumPy arrays of one shape; returns the results in order.
+
+    The arrays are cut along their slowest axis in memory (that of the first one), so the pieces, and with them any sum
+    of the results, do not depend on the number of threads. Scalars are handed on as they are.
+    """
+    first = arrays[0]
+    axis = int(np.argmax(first.strides)) if first.ndim else 0
+    count = -(-first.size // CHUNK)
+    results = [None] * len(pieces := parts(first.shape[axis], count))
+
+    def run(number, begin, end):
+        cut = (slice(None),) * axis + (slice(begin, end),)
+        results[number] = function(*(a[cut] if np.ndim(a) else a for a in arrays))
+
+    share_out(run, [(number, *piece) for number, piece in enumerate(pieces)])
+    return results
