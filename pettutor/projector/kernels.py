@@ -24,7 +24,8 @@ STEPS = 4
 
 @_jit
 def padded(size):
-    return (size + LANES - 1) // LANES * LANES
+    """A multiple of LANES, but for a few voxels or planes (a single slice) just as many."""
+    return size if size < LANES // 2 else (size + LANES - 1) // LANES * LANES
 
 
 @_jit

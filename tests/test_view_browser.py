@@ -1,0 +1,557 @@
+"""The viewer in a real browser: in a saved page without a network, and in JupyterLab."""
+
+import importlib.util
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+
+from pettutor.geometry import ImageGrid
+from pettutor.view import html, volshow
+from pettutor.view.colour_maps import lookup_table
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+
+CHROMIUM = os.environ.get("PETTUTOR_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+QUIET += ["--disable-sync", "--no-first-run"]
+ROOT = Path(__file__).parent.parent
+
+# whole numbers 0..252, so that they are sent exactly; no two neighbours alike along any axis, sizes all differ
+Z, Y, X = 7, 9, 12
+VOLUME = (np.indices((Z, Y, X)) * np.array([31, 5, 2])[:, None, None, None]).sum(0).astype(np.uint8)
+assert VOLUME.max() <= 252
+
+
+def unavailable(reason):
+    """Skip with a reason; where everything must run, fail."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{reason}, and CI must run the browser tests")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        unavailable("playwright is not installed")
+    if not Path(CHROMIUM).exists():
+        unavailable(f"no chromium at {CHROMIUM}")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield chromium
+        chromium.close()
+
+
+@contextmanager
+def watched_page(browser, allowed, **options):
+    """A page and the list of what it should not have done: errors, and requests to anywhere but ``allowed``."""
+    page = browser.new_page(viewport={"width": 1240, "height": 900}, **options)
+    faults = []
+    page.on("console", lambda m: faults.append(f"console: {m.text}") if m.type == "error" else None)
+    page.on("pageerror", lambda e: faults.append(f"error: {e}"))
+    inside = (*allowed, "data:", "blob:")
+    page.on("request", lambda r: faults.append(f"request: {r.url}") if not r.url.startswith(inside) else None)
+    page.on("requestfailed", lambda r: faults.append(f"failed: {r.url}") if "favicon" not in r.url else None)
+    try:
+        yield page, faults
+    finally:
+        page.close()
+
+
+@contextmanager
+def opened(browser, path, text=None, **options):
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    with watched_page(browser, (path.as_uri(),), offline=True, **options) as (page, faults):
+        page.goto(path.as_uri())
+        page.wait_for_selector(".ptv-view, .ptv-error")
+        settle(page)
+        yield page, faults
+
+
+def settle(page):
+    """Wait until what was asked for is drawn."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def picture(page, panel=0, plane="axial", viewer=0):
+    """RGBA of a canvas, as displayed: (row, column, 4)."""
+    data = page.evaluate(
+        """([viewer, panel, plane]) => {
+            const root = document.querySelectorAll(".ptv")[viewer];
+            const view = root.querySelectorAll(".ptv-panel")[panel].querySelector(`[data-plane=${plane}]`);
+            const canvas = view.querySelector("canvas");
+            const image = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            return [canvas.height, canvas.width, [...image.data]];
+        }""",
+        [viewer, panel, plane],
+    )
+    return np.array(data[2], np.uint8).reshape(data[0], data[1], 4)
+
+
+def coloured(values, cmap, low, high):
+    """What matplotlib would show, (row, column, 4)."""
+    return matplotlib.colormaps[cmap](matplotlib.colors.Normalize(low, high)(values.astype(float)), bytes=True)
+
+
+def value_of(page, panel=0):
+    return page.locator(".ptv-value").nth(panel).inner_text()
+
+
+def lines_of(page, view=0):
+    """The four strokes of a crosshair: left, right, above, below."""
+    return page.locator(".ptv-view").nth(view).locator("line").all()
+
+
+def hover(page, row, column, shape, panel=0):
+    """Put the mouse on a pixel of a picture."""
+    box = page.locator(".ptv-view").nth(panel).bounding_box()
+    page.mouse.move(
+        box["x"] + box["width"] * (column + 0.5) / shape[1], box["y"] + box["height"] * (row + 0.5) / shape[0]
+    )
+
+
+# --- a saved page ---------------------------------------------------------------------------------------------------
+
+
+def test_saved_page_shows_the_right_colours_in_every_plane(browser, tmp_path):
+    path = tmp_path / "page.html"
+    viewer = volshow(
+        {"one": VOLUME, "two": 252 - VOLUME}, cmaps=["magma", "gray_r"], vmins=[0, 3], vmaxs=[252, 90], plane="all"
+    )
+    viewer.save_html(path, title="seen from disk")
+    with opened(browser, path) as (page, faults):
+        expected = {"axial": VOLUME[Z // 2], "coronal": VOLUME[::-1, Y // 2], "sagittal": VOLUME[::-1, :, X // 2]}
+        for plane, values in expected.items():
+            np.testing.assert_array_equal(picture(page, 0, plane), coloured(values, "magma", 0, 252))
+            np.testing.assert_array_equal(picture(page, 1, plane), coloured(252 - values, "gray_r", 3, 90))
+        assert page.title() == "seen from disk"
+        assert faults == []
+
+
+def test_wheel_keys_slider_and_planes(browser, tmp_path):
+    path = tmp_path / "page.html"
+    volshow([VOLUME, VOLUME.astype(np.float32)], vmins=0, vmaxs=252).save_html(path)
+
+    def shows(values):
+        settle(page)
+        np.testing.assert_array_equal(picture(page), coloured(values, "magma", 0, 252))
+        other = picture(page, 1).astype(int)  # linked; coded in steps, so one colour off at most
+        assert np.abs(other - picture(page).astype(int)).max() <= 6
+
+    with opened(browser, path) as (page, faults):
+        shows(VOLUME[3])
+        hover(page, 2, 2, (Y, X))
+        page.mouse.wheel(0, -100)
+        shows(VOLUME[4])
+        page.mouse.wheel(0, 100)
+        page.mouse.wheel(0, 100)
+        shows(VOLUME[2])
+        for key, z in [("ArrowUp", 3), ("PageUp", 6), ("ArrowUp", 6), ("Home", 0), ("ArrowDown", 0), ("End", 6)]:
+            page.locator(".ptv-view").first.press(key)
+            shows(VOLUME[z])
+        page.locator("input[type=range]:visible").fill("1")
+        shows(VOLUME[1])
+        assert "z 1" in page.locator(".ptv-text:visible").inner_text()
+        page.get_by_role("button", name="sagittal").click()
+        settle(page)
+        np.testing.assert_array_equal(picture(page, 0, "sagittal"), coloured(VOLUME[::-1, :, X // 2], "magma", 0, 252))
+        page.locator(".ptv-view").first.press("ArrowUp")
+        settle(page)
+        np.testing.assert_array_equal(
+            picture(page, 0, "sagittal"), coloured(VOLUME[::-1, :, X // 2 + 1], "magma", 0, 252)
+        )
+        view = page.locator(".ptv-view").first
+        assert view.get_attribute("aria-valuenow") == str(X // 2 + 1)
+        assert view.get_attribute("aria-label") == "panel 1, sagittal slice"
+        assert faults == []
+
+
+def test_click_and_drag_move_the_crosshair_and_values_are_read_in_every_panel(browser, tmp_path):
+    path = tmp_path / "page.html"
+    grid = ImageGrid((Z, Y, X), (3.0, 2.0, 1.5))
+    volshow({"a": VOLUME, "b": VOLUME / 100}, grid=grid, units=["", "kBq/ml"], plane="all").save_html(path)
+    with opened(browser, path) as (page, faults):
+        hover(page, 7, 3, (Y, X))
+        settle(page)
+        assert value_of(page) == str(VOLUME[3, 7, 3])
+        number, unit = value_of(page, 1).split(" ", 1)
+        assert unit == "kBq/ml" and abs(float(number) - VOLUME[3, 7, 3] / 100) < 0.006
+        assert "cursor  z 3  y 7  x 3  (0.0, 6.0, -3.8) mm" in page.locator(".ptv-where").inner_text()
+        page.mouse.down()
+        hover(page, 1, 10, (Y, X))
+        page.mouse.up()
+        settle(page)
+        np.testing.assert_array_equal(picture(page, 0, "coronal"), coloured(VOLUME[::-1, 1], "magma", 0, VOLUME.max()))
+        np.testing.assert_array_equal(
+            picture(page, 0, "sagittal"), coloured(VOLUME[::-1, :, 10], "magma", 0, VOLUME.max())
+        )
+        page.mouse.move(5, 5)
+        settle(page)
+        assert value_of(page) == str(VOLUME[3, 1, 10])
+        ends = [[float(line.get_attribute(a)) for a in ("x1", "y1", "x2", "y2")] for line in lines_of(page)]
+        assert ends[0][:2] == [0, 1.5] and ends[1][1:] == [1.5, X, 1.5]
+        assert ends[3] == [10.5, 2.5, 10.5, Y]
+        page.locator(".ptv-view").first.press("Shift+ArrowDown")
+        settle(page)
+        assert value_of(page) == str(VOLUME[3, 2, 10])
+        assert faults == []
+
+
+def test_magnified_pictures_are_still_read_at_the_right_voxel(browser, tmp_path):
+    path = tmp_path / "page.html"
+    volshow(VOLUME, zoom=3).save_html(path)
+    with opened(browser, path) as (page, faults):
+        box = page.locator(".ptv-view").bounding_box()
+        # the middle voxel, row 4.5 / 9 and column 6.5 / 12, stands in the middle: a tenth from the corner is then row
+        # 9 (0.1 + 3 * 4.5 / 9 - 0.5) / 3 = 3.3 and column 12 (0.1 + 3 * 6.5 / 12 - 0.5) / 3 = 4.9
+        page.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + 0.1 * box["height"])
+        settle(page)
+        assert value_of(page) == str(VOLUME[3, 3, 4])
+        page.keyboard.down("Control")
+        for _ in range(12):
+            page.mouse.wheel(0, 100)
+        page.keyboard.up("Control")
+        settle(page)
+        hover(page, 7, 9, (Y, X))
+        settle(page)
+        assert value_of(page) == str(VOLUME[3, 7, 9])
+        assert faults == []
+
+
+def test_window_by_numbers(browser, tmp_path):
+    path = tmp_path / "page.html"
+    volshow(VOLUME, vmins=0, vmaxs=252, cmaps="gray").save_html(path)
+    with opened(browser, path) as (page, faults):
+        high = page.get_by_label("maximum of the window")
+        high.fill("130.5")
+        high.press("Enter")
+        settle(page)
+        np.testing.assert_array_equal(picture(page), coloured(VOLUME[3], "gray", 0, 130.5))
+        for wrong in ("-7", "much", ""):
+            high.fill(wrong)
+            high.press("Enter")
+            assert high.get_attribute("aria-invalid") == "true"
+        np.testing.assert_array_equal(picture(page), coloured(VOLUME[3], "gray", 0, 130.5))
+        page.locator(".ptv-bar").dblclick()
+        settle(page)
+        assert high.input_value() == "252" and high.get_attribute("aria-invalid") is None
+        np.testing.assert_array_equal(picture(page), coloured(VOLUME[3], "gray", 0, 252))
+        assert faults == []
+
+
+def test_frames_are_stepped_and_played(browser, tmp_path):
+    path = tmp_path / "page.html"
+    frames = np.stack([VOLUME, VOLUME // 2, VOLUME // 3])
+    volshow(
+        {"MLEM": frames, "truth": VOLUME}, vmins=0, vmaxs=252, labels=["iteration 1", "iteration 5", "iteration 11"]
+    ).save_html(path)
+    with opened(browser, path) as (page, faults):
+        assert page.get_by_text("iteration 1", exact=True).is_visible()
+        page.locator(".ptv-view").first.press("ArrowRight")
+        settle(page)
+        assert page.get_by_text("iteration 5").is_visible()
+        np.testing.assert_array_equal(picture(page, 0), coloured(VOLUME[3] // 2, "magma", 0, 252))
+        np.testing.assert_array_equal(picture(page, 1), coloured(VOLUME[3], "magma", 0, 252))
+        page.get_by_role("button", name="play").click()
+        page.get_by_text("iteration 11").wait_for(timeout=3000)
+        page.get_by_text("iteration 1", exact=True).wait_for(timeout=3000)
+        page.get_by_role("button", name="play").click()
+        page.get_by_role("slider", name="frame").fill("2")
+        settle(page)
+        np.testing.assert_array_equal(picture(page, 0), coloured(VOLUME[3] // 3, "magma", 0, 252))
+        assert faults == []
+
+
+def test_what_is_not_finite_has_its_own_colour_and_breaks_nothing(browser, tmp_path):
+    path = tmp_path / "page.html"
+    vol = VOLUME.astype(np.float64)
+    vol[3, 0, 0], vol[3, 1, 2], vol[3, 8, 11] = np.nan, np.inf, -np.inf
+    volshow({"odd": vol, "nothing": np.full(vol.shape, np.nan), "flat": np.full(vol.shape, 5.0)}).save_html(path)
+    with opened(browser, path) as (page, faults):
+        bad = [*lookup_table("magma")[256], 255]
+        shown = picture(page)
+        for row, column, text in [(0, 0, "NaN"), (1, 2, "∞"), (8, 11, "-∞")]:
+            assert shown[row, column].tolist() == bad
+            hover(page, row, column, (Y, X))
+            settle(page)
+            assert value_of(page) == text
+        assert (shown == bad).all(axis=2).sum() == 3
+        assert (picture(page, 1) == bad).all()
+        assert len(np.unique(picture(page, 2).reshape(-1, 4), axis=0)) == 1 and value_of(page, 2) == "5"
+        assert faults == []
+
+
+def test_panels_of_different_grids_are_linked_in_mm(browser, tmp_path):
+    path = tmp_path / "page.html"
+    coarse = np.arange(3 * 4 * 5, dtype=np.uint8).reshape(3, 4, 5)
+    grids = [ImageGrid((Z, Y, X), (2.0, 2.0, 2.0)), ImageGrid((3, 4, 5), (4.0, 4.0, 4.0), (2.0, 0.0, 0.0))]
+    volshow([VOLUME, coarse], grid=grids, vmins=0, vmaxs=[252, 60]).save_html(path)
+    with opened(browser, path) as (page, faults):
+        np.testing.assert_array_equal(picture(page, 1), coloured(coarse[1], "magma", 0, 60))  # 0 mm: index 0.5
+        page.locator(".ptv-view").first.press("End")  # z = 6 mm: index 2 of the coarse one
+        settle(page)
+        np.testing.assert_array_equal(picture(page, 1), coloured(coarse[2], "magma", 0, 60))
+        page.locator(".ptv-view").first.press("Home")  # -6 mm lies outside of it
+        assert page.locator(".ptv-outside").count() == 1 and value_of(page, 1) == "–"
+        assert faults == []
+
+
+def test_viewers_embedded_in_a_page_made_elsewhere(browser, tmp_path):
+    viewers = [volshow(VOLUME, vmins=0, vmaxs=252), volshow(VOLUME[2], vmins=0, vmaxs=252, titles="flat", cmaps="gray")]
+    body = "".join(f"<h2>{i}</h2>{html.embed(v, fallback=False)}" for i, v in enumerate(viewers))
+    for text in (f"<!doctype html>{html.runtime()}{body}", f"<!doctype html>{body}{html.runtime()}"):
+        with opened(browser, tmp_path / "report.html", text) as (page, faults):
+            page.wait_for_function("document.querySelectorAll('.ptv').length === 2")
+            settle(page)
+            np.testing.assert_array_equal(picture(page, viewer=0), coloured(VOLUME[3], "magma", 0, 252))
+            np.testing.assert_array_equal(picture(page, viewer=1), coloured(VOLUME[2], "gray", 0, 252))
+            assert page.locator(".ptv").nth(1).get_by_role("button", name="axial").count() == 0
+            assert faults == []
+
+
+def test_an_error_is_read_in_the_page(browser, tmp_path):
+    text = html.page(volshow(VOLUME))
+    broken = text.replace('"shape": [1, 7,', '"shape": [1, 8,')
+    assert broken != text
+    with opened(browser, tmp_path / "page.html", broken) as (page, _):
+        alert = page.get_by_role("alert").inner_text()
+        assert alert == "This viewer could not go on: the volume is incomplete: expected 864 bytes, got 756"
+        assert page.locator("img").is_visible()  # the picture stays
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read_in_light_and_dark_pages(browser, tmp_path, scheme):
+    path = tmp_path / "page.html"
+    volshow({"title": VOLUME}).save_html(path)
+    with opened(browser, path, color_scheme=scheme) as (page, faults):
+        assert contrast(page) >= 4.5
+        assert faults == []
+
+
+def contrast(page):
+    """Least WCAG contrast of the viewer's words with what lies behind them."""
+    return page.evaluate(
+        """() => {
+            const canvas = document.createElement("canvas");
+            const context = canvas.getContext("2d", { willReadFrequently: true });
+            const over = (colours) => {
+                for (const colour of colours) { context.fillStyle = colour; context.fillRect(0, 0, 1, 1); }
+                return [...context.getImageData(0, 0, 1, 1).data].slice(0, 3).map((v) => v / 255)
+                    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+                    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+            };
+            const behind = (element) => {
+                const stack = ["white"];
+                const up = [];
+                for (let e = element; e; e = e.parentElement) up.push(getComputedStyle(e).backgroundColor);
+                return stack.concat(up.reverse());
+            };
+            const words = ["title", "value", "text", "where", "ticks span", "box", "planes button"];
+            const all = [...document.querySelectorAll(words.map((word) => `.ptv-${word}`).join(","))];
+            const ratios = all.filter((e) => e.offsetParent).map((e) => {
+                const ground = behind(e);
+                const [a, b] = [over(ground), over([...ground, getComputedStyle(e).color])];
+                return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+            });
+            return ratios.length > 5 ? Math.min(...ratios) : 0;
+        }"""
+    )
+
+
+def test_a_step_of_four_mmr_panels_takes_less_than_a_frame_of_the_screen(browser, tmp_path):
+    shape = (127, 344, 344)
+    vol = (np.indices(shape, np.float32).sum(0) % 97).astype(np.uint8)
+    path = tmp_path / "page.html"
+    volshow([vol] * 4).save_html(path)
+    with opened(browser, path) as (page, faults):
+        milliseconds = page.evaluate(
+            """() => {
+                const viewer = document.querySelector(".pettutor-viewer").pettutorViewer;
+                const times = [];
+                for (let i = 0; i < 60; i++) {
+                    viewer.state.position[0] = (i * 37) % 60 - 30;
+                    const start = performance.now();
+                    viewer.draw();
+                    times.push(performance.now() - start);
+                }
+                return times.sort((a, b) => a - b)[30];
+            }"""
+        )
+        print(f"4 mMR panels: {milliseconds:.2f} ms a step")
+        assert milliseconds <= 16
+        assert faults == []
+
+
+# --- JupyterLab -----------------------------------------------------------------------------------------------------
+
+CELLS = [
+    f"""import numpy as np
+from pettutor.view import volshow
+vol = (np.indices(({Z}, {Y}, {X})) * np.array([31, 5, 2])[:, None, None, None]).sum(0).astype(np.uint8)
+viewer = volshow({{"a": vol, "b": vol // 2}}, vmins=0, vmaxs=252, voxel_size=(3, 2, 2))
+viewer""",
+    """from ipywidgets.widgets.widget import _instances
+print("alive", len(_instances))""",
+    "viewer.plane = 'coronal'",
+]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """Address of a JupyterLab server with a notebook of CELLS in its folder."""
+    if importlib.util.find_spec("jupyterlab") is None:
+        unavailable("jupyterlab is not installed")
+    folder = tmp_path_factory.mktemp("lab")
+    work = folder / "work"
+    work.mkdir()
+    cells = [
+        {"cell_type": "code", "id": f"cell-{i}", "metadata": {}, "source": s, "outputs": [], "execution_count": None}
+        for i, s in enumerate(CELLS)
+    ]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+    (work / "notebook.ipynb").write_text(json.dumps(notebook))
+    settings = folder / "settings" / "@jupyterlab" / "apputils-extension"
+    settings.mkdir(parents=True)
+    (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    environment = {
+        **os.environ,
+        "JUPYTER_CONFIG_DIR": str(folder / "config"),
+        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+        "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
+        "IPYTHONDIR": str(folder / "ipython"),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+    }
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.port={port}"]
+    command += ["--ServerApp.ip=127.0.0.1", "--IdentityProvider.token=", f"--ServerApp.root_dir={work}"]
+    command += ["--LabApp.expose_app_in_browser=True", "--ServerApp.port_retries=0"]
+    log = (folder / "log.txt").open("w+")
+    server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, cwd=work)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(f"{address}/api", timeout=2).close()
+                break
+            except OSError:
+                assert server.poll() is None, (folder / "log.txt").read_text()
+                time.sleep(0.2)
+        else:
+            pytest.fail(f"JupyterLab did not start:\n{(folder / 'log.txt').read_text()}")
+        yield address
+    finally:
+        server.terminate()
+        try:
+            server.wait(15)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+        log.close()
+
+
+def test_in_jupyterlab(browser, lab):
+    sent = []
+    with watched_page(browser, (lab, lab.replace("http", "ws"))) as (page, faults):
+        page.on("websocket", lambda ws: ws.on("framesent", lambda frame: sent.append(frame)))
+        page.goto(f"{lab}/lab/tree/notebook.ipynb")
+        page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+        page.wait_for_function(
+            "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status==='idle'"
+        )
+
+        def run(index):
+            """Run a cell through the app; wait for the kernel to be idle again."""
+            page.evaluate(
+                """async (index) => {
+                    const panel = window.jupyterapp.shell.currentWidget;
+                    panel.content.activeCellIndex = index;
+                    await window.jupyterapp.commands.execute("notebook:run-cell");
+                }""",
+                index,
+            )
+
+        def shows(values, panel=0, plane="axial"):
+            settle(page)
+            np.testing.assert_array_equal(picture(page, panel, plane), coloured(values, "magma", 0, 252))
+
+        run(0)
+        page.wait_for_selector(".ptv-view canvas", timeout=30_000)
+        shows(VOLUME[3])
+        shows(VOLUME[3] // 2, 1)
+
+        page.locator(".ptv-view").first.scroll_into_view_if_needed()
+        page.wait_for_timeout(500)
+        before = len(sent)
+        hover(page, 2, 2, (Y, X))
+        for _ in range(2):
+            page.mouse.wheel(0, -100)
+            settle(page)
+        shows(VOLUME[5])
+        active = "window.jupyterapp.shell.currentWidget.content.activeCellIndex"
+        cell = page.evaluate(active)
+        for _ in range(2):
+            page.locator(".ptv-view").first.press("ArrowDown")
+            settle(page)
+        shows(VOLUME[3])
+        for focused in (".ptv-view", ".ptv-planes button", "input[type=range]"):
+            for key in ("b", "ArrowDown", "ArrowUp"):  # in JupyterLab: a new cell, the next one, the one before
+                page.locator(f"{focused}:visible").first.press(key)
+                settle(page)
+        assert page.evaluate(active) == cell, "a key went to the notebook"
+        assert page.locator(".jp-Notebook .jp-Cell").count() == len(CELLS), "a key went to the notebook"
+        page.mouse.down()
+        page.mouse.up()
+        page.locator("input[type=range]:visible").first.fill("6")
+        shows(VOLUME[6])
+        page.wait_for_timeout(500)
+        assert [str(f)[:200] for f in sent[before:]] == [], "scrolling sent something to the kernel"
+
+        run(2)
+        page.wait_for_selector("[data-plane=coronal]")
+        shows(VOLUME[::-1, 2], plane="coronal")
+
+        def alive():
+            run(1)
+            text = page.locator(".jp-Cell").nth(1).locator(".jp-OutputArea-output").inner_text()
+            return int(text.split()[1])
+
+        widgets = alive()
+        for _ in range(3):
+            run(0)
+            page.wait_for_selector(".ptv-view canvas")
+        assert alive() == widgets
+        assert page.locator(".ptv").count() == 1
+        shows(VOLUME[3])
+
+        assert contrast(page) >= 4.5
+        keep(page, "jupyterlab_light")
+        page.evaluate("window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
+        page.wait_for_function("document.body.dataset.jpThemeLight === 'false'")
+        page.wait_for_timeout(500)
+        assert contrast(page) >= 4.5
+        keep(page, "jupyterlab_dark")
+        assert faults == []
+        page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+
+
+def keep(page, name):
+    """Keep a screenshot where PETTUTOR_SCREENSHOTS names a folder."""
+    if os.environ.get("PETTUTOR_SCREENSHOTS"):
+        page.screenshot(path=Path(os.environ["PETTUTOR_SCREENSHOTS"]) / f"{name}.png")
