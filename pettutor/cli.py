@@ -1,0 +1,200 @@
+"""The command line: ``pettutor demo``, ``pettutor lab``, ``pettutor doctor``.
+
+Heavy modules are imported inside the commands, so that ``--help`` answers at once.
+"""
+
+import functools
+import signal
+import subprocess
+import sys
+import traceback
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import pettutor
+
+app = typer.Typer(
+    name="pettutor",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Debug = Annotated[bool, typer.Option("--debug", envvar="PETTUTOR_DEBUG", help="Show where an error came from.")]
+
+
+class Size(StrEnum):
+    """Scanner presets."""
+
+    slab = "slab"
+    mini = "mini"
+    mmr = "mmr"
+
+
+class Device(StrEnum):
+    """Where the projector runs."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+def _one_line(error):
+    if isinstance(error, MemoryError):
+        return f"not enough memory ({error}); try --size slab" if str(error) else "not enough memory; try --size slab"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    text = " ".join(str(error).split())
+    if isinstance(error, ValueError | OSError):
+        return text
+    if isinstance(error, ImportError):
+        return f"{text} (pettutor doctor says what is missing and how to install it)"
+    return f"{type(error).__name__}: {text} (--debug shows where)"
+
+
+def _friendly(command):
+    """Turn every error into one clear line on stderr and an exit code: 1, or 130 for Ctrl-C."""
+
+    @functools.wraps(command)
+    def guarded(*args, debug: Debug = False, **kwargs):
+        try:
+            return command(*args, debug=debug, **kwargs)
+        except KeyboardInterrupt:
+            message, code = "stopped by the keyboard", 130
+        except typer.Exit:
+            raise
+        except Exception as error:
+            if debug:
+                traceback.print_exc()
+            message, code = _one_line(error), 1
+        typer.echo(f"\npettutor: {message}", err=True)
+        raise typer.Exit(code)
+
+    return guarded
+
+
+def _version(value: bool):
+    if value:
+        typer.echo(f"pettutor {pettutor.__version__}")
+        raise typer.Exit
+
+
+@app.callback(
+    epilog="\b\nExamples:\n  pettutor doctor\n  pettutor demo --size slab\n  pettutor lab --dir my-lessons",
+)
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+):
+    """PET image reconstruction with deep learning, taught by doing it."""
+
+
+@app.command(
+    epilog="\b\nExamples:\n  pettutor demo\n  pettutor demo --size slab --out first-try\n"
+    "  pettutor demo --subject mni:7 --seed 1\n  pettutor demo --size mmr --device cuda --subject brainweb:04",
+)
+@_friendly
+def demo(
+    size: Annotated[
+        Size, typer.Option(help="Scanner: one ring, a small 3-D one, the Siemens Biograph mMR.")
+    ] = Size.mini,
+    subject: Annotated[
+        str, typer.Option(metavar="mni:N|brainweb:NN", help="Whose brain: embedded, or BrainWeb (downloaded once).")
+    ] = "mni:0",
+    device: Annotated[Device, typer.Option(help="Where the projector runs.")] = Device.auto,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn at random.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for report.html, figure.png, results.json and the images.")] = Path(
+        "pettutor-demo"
+    ),
+    debug: Debug = False,
+):
+    """From a brain to a network-improved reconstruction: simulate, MLEM, Gaussian filter, CED; with a report."""
+    from pettutor.demo import run_demo
+
+    run_demo(size=size.value, subject=subject, device=device.value, seed=seed, out=out, progress=True)
+    typer.echo(f"Open {out / 'report.html'} in a browser.")
+
+
+@app.command(
+    epilog="\b\nExamples:\n  pettutor lab\n  pettutor lab --dir my-lessons --no-browser --port 8890\n"
+    "  pettutor lab -- --ip=0.0.0.0 --allow-root",
+)
+@_friendly
+def lab(
+    options: Annotated[
+        list[str] | None, typer.Argument(metavar="-- OPTIONS", help="Options of JupyterLab.", show_default=False)
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--dir", help="Folder for your copy of the lessons; pettutor-lessons where you are, by default."),
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of JupyterLab.")] = None,
+    launch: Annotated[bool, typer.Option("--launch/--copy-only", help="Start JupyterLab after copying.")] = True,
+    debug: Debug = False,
+):
+    """Copy the lessons to a folder of yours (never over one that you edited) and open JupyterLab at the first.
+
+    In a source checkout the lessons open where they are, unless --dir says otherwise.
+    """
+    from importlib.util import find_spec
+
+    from pettutor.course import folder as course
+
+    if folder is None and course.in_checkout():
+        folder = course.lessons_folder()
+        typer.echo(f"Lessons are in {folder}")
+    else:
+        if folder is None:
+            here = Path.cwd()
+            folder = here if (here / course.MANIFEST).exists() else here / "pettutor-lessons"
+        report = course.copy_lessons(folder)
+        folder = report.folder
+        typer.echo(str(report))
+    if not launch:
+        return
+    if find_spec("jupyterlab") is None:
+        from pettutor.doctor import pip_command
+
+        raise ValueError(f"JupyterLab is not installed; this mends it: {pip_command('install', 'jupyterlab')}")
+    first = course.lessons(folder)[0]
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}", str(first)]
+    command += [] if browser else ["--no-browser"]
+    command += [f"--port={port}"] if port else []
+    command += options or []
+    raise typer.Exit(_run_in_front(command))
+
+
+def _run_in_front(command):
+    """Run a program that deals with Ctrl-C itself."""
+    with subprocess.Popen(command) as process:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # after the start: the program must not inherit it
+        try:
+            return process.wait()
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+@app.command(epilog="\b\nExample:\n  pettutor doctor")
+@_friendly
+def doctor(debug: Debug = False):
+    """Say what works on this machine and what does not, each "no" with the command that mends it.
+
+    The exit code is 0 if the course can run on the CPU.
+    """
+    from pettutor import doctor as examination
+
+    colours = {examination.YES: "green", examination.WARN: "yellow", examination.NO: "red"}
+    checks = examination.examine()
+    typer.echo(examination.report(checks, style=lambda text, state: typer.style(text, fg=colours[state], bold=True)))
+    raise typer.Exit(0 if examination.course_runs(checks) else 1)
+
+
+if __name__ == "__main__":
+    app()

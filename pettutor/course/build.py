@@ -1,0 +1,178 @@
+"""Make the notebooks from their sources: ``python -m pettutor.course.build [--check]``.
+
+A lesson's source is a percent script, ``notebooks/source/NN_name.py``. From it come ``notebooks/NN_name.ipynb`` (for
+the student) and ``notebooks/solutions/NN_name.ipynb``, both without outputs. In a code cell ::
+
+    # solution:
+    x = x / s * A.T(y / A(x))
+    # stub: x = ...  # your update here
+    # end of solution
+
+the solved notebook has the code, the student's the text after ``# stub:`` (or ``...  # your code here`` where there is
+no stub). A cell tagged ``solution`` or ``student`` is in that notebook only; ``limit=SECONDS`` is the time that the
+tests give a cell.
+"""
+
+import argparse
+import hashlib
+import sys
+from collections import Counter
+from pathlib import Path
+
+from pettutor.course.folder import LESSON_NAME
+
+OPEN, CLOSE, STUB = "# solution:", "# end of solution", "# stub:"
+DEFAULT_STUB = "...  # your code here"
+METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def build_lesson(path):
+    """Notebooks of one source.
+
+    Parameters
+    ----------
+    path : path
+        Percent script.
+
+    Returns
+    -------
+    student, solution : str
+        Notebooks as text, always the same for the same source.
+
+    Raises
+    ------
+    ValueError
+        If the name, or the marks of a solution, are not as they should be.
+    """
+    import jupytext
+
+    path = Path(path)
+    if not LESSON_NAME.fullmatch(path.stem):
+        raise ValueError(f"{path.name}: expected a name such as 04_mlem.py (two digits, then small letters)")
+    cells = jupytext.read(path, fmt="py:percent").cells
+    if not cells:
+        raise ValueError(f"{path.name}: expected at least one cell, got none")
+    return _notebook(cells, path.name, solved=False), _notebook(cells, path.name, solved=True)
+
+
+def _notebook(cells, name, *, solved):
+    import nbformat
+
+    made, seen = [], Counter()
+    for number, cell in enumerate(cells, 1):
+        tags = list(cell.metadata.get("tags", []))
+        if ("student" if solved else "solution") in tags:
+            continue
+        text = cell.source
+        if cell.cell_type == "code":
+            text = _code(text, f"{name}, cell {number}", solved=solved)
+        if not text.strip():
+            continue
+        kind = (cell.cell_type, text)
+        seen[kind] += 1
+        made.append(
+            nbformat.from_dict(
+                {
+                    "cell_type": cell.cell_type,
+                    "id": _cell_id(*kind, seen[kind]),
+                    "metadata": {"tags": tags} if tags else {},
+                    "source": text,
+                    **({"outputs": [], "execution_count": None} if cell.cell_type == "code" else {}),
+                }
+            )
+        )
+    notebook = nbformat.from_dict({"cells": made, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5})
+    nbformat.validate(notebook)
+    return nbformat.writes(notebook, version=nbformat.NO_CONVERT) + "\n"
+
+
+def _cell_id(cell_type, text, occurrence):
+    """From the content, so that a change in one cell leaves the other cells of the file as they are."""
+    return hashlib.sha256(f"{cell_type}\n{text}\n{occurrence}".encode()).hexdigest()[:12]
+
+
+def _code(text, where, *, solved):
+    lines, stub, inside = [], [], False
+    for line in text.splitlines():
+        mark, indent = line.strip(), line[: len(line) - len(line.lstrip())]
+        if mark == OPEN:
+            if inside:
+                raise ValueError(f"{where}: expected {CLOSE!r} before another {OPEN!r}")
+            inside, stub = True, []
+            block = indent
+        elif mark == CLOSE:
+            if not inside:
+                raise ValueError(f"{where}: expected {OPEN!r} before {CLOSE!r}")
+            inside = False
+            if not solved:
+                lines += stub or [block + DEFAULT_STUB]
+        elif mark.startswith(STUB):
+            if not inside:
+                raise ValueError(f"{where}: expected {STUB!r} between {OPEN!r} and {CLOSE!r}")
+            stub.append(indent + mark.removeprefix(STUB).removeprefix(" "))
+        elif solved or not inside:
+            lines.append(line)
+    if inside:
+        raise ValueError(f"{where}: expected {CLOSE!r} after {OPEN!r}, got the end of the cell")
+    return "\n".join(lines)
+
+
+def planned(folder):
+    """What `folder` (``notebooks/``) should hold: text by path, for every source in it."""
+    plan = {}
+    for source in sorted((folder / "source").glob("*.py")):
+        student, solution = build_lesson(source)
+        plan[folder / f"{source.stem}.ipynb"] = student
+        plan[folder / "solutions" / f"{source.stem}.ipynb"] = solution
+    return plan
+
+
+def differences(folder):
+    """What is not as the sources say, in words; empty if all is well."""
+    plan, found = planned(folder), []
+    for path, text in plan.items():
+        name = path.relative_to(folder).as_posix()
+        if not path.exists():
+            found.append(f"{name} is missing")
+        elif path.read_text(encoding="utf-8") != text:
+            found.append(f"{name} is not what its source makes")
+    present = [*folder.glob("[0-9][0-9]_*.ipynb"), *(folder / "solutions").glob("*.ipynb")]
+    found += [f"{path.relative_to(folder).as_posix()} has no source" for path in sorted(present) if path not in plan]
+    return found
+
+
+def build(folder):
+    """Write all notebooks of `folder`; gives the paths that changed."""
+    changed = []
+    for path, text in planned(folder).items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8", newline="\n")
+            changed.append(path)
+    return changed
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m pettutor.course.build", description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a notebook is not up to date")
+    parser.add_argument("--folder", type=Path, default=Path("notebooks"), help="folder with source/ (notebooks)")
+    options = parser.parse_args(arguments)
+    if not options.folder.is_dir():
+        parser.error(f"expected a folder with source/ in it, got {options.folder}")
+    try:
+        if not options.check:
+            for path in build(options.folder):
+                print(f"wrote {path}")
+        problems = differences(options.folder)
+    except ValueError as error:
+        parser.error(str(error))
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

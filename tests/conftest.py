@@ -1,0 +1,51 @@
+"""What all tests share: quiet environment, the GPU and browser markers, the browser."""
+
+import os
+import shutil
+
+import pytest
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+def _gpu_is_here():
+    try:
+        import cupy
+
+        return cupy.cuda.runtime.getDeviceCount() > 0
+    except Exception:  # CuPy reports a missing driver in several ways
+        return False
+
+
+def pytest_collection_modifyitems(items):
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if marked and not _gpu_is_here():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="needs CuPy and a CUDA GPU"))
+
+
+@pytest.fixture(scope="session")
+def chromium_path():
+    """Path of a Chromium; skips where there is none, or fails if PETTUTOR_REQUIRE_BROWSER is set (as .ci/run does)."""
+    wanted = os.environ.get("PETTUTOR_CHROMIUM")
+    path = wanted or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        message = f"no browser: none of {', '.join(BROWSERS)} is on the PATH (PETTUTOR_CHROMIUM names another)"
+        if os.environ.get("PETTUTOR_REQUIRE_BROWSER"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return path
+
+
+@pytest.fixture(scope="session")
+def chromium(chromium_path):
+    """A headless browser (playwright) that makes no connections of its own."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    quiet = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--no-first-run")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=chromium_path, args=[*quiet, "--disable-component-update"])
+        yield browser
+        browser.close()

@@ -1,0 +1,288 @@
+"""The course's tools: sizes, making notebooks, copying lessons."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from pettutor import course
+from pettutor.course import build, folder
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+
+SOURCE = """\
+# %% [markdown]
+# # A lesson
+# with $x^2$
+
+# %% tags=["limit=90"]
+import math
+
+
+def area(r):
+    # solution:
+    square = r**2
+    return math.pi * square
+    # stub: # pi times ...
+    # stub: return 0.0
+    # end of solution
+
+
+area(2)
+
+# %%
+# solution:
+answer = 42
+# end of solution
+
+# %% [markdown] tags=["solution"]
+# only when solved
+
+# %% tags=["student"]
+"your turn"
+
+# %%
+math.pi
+
+# %%
+math.pi
+"""
+
+
+# ---- size ----
+
+
+def test_size(monkeypatch):
+    monkeypatch.delenv("PETTUTOR_SIZE", raising=False)
+    assert (course.size(), course.size("mmr")) == ("mini", "mmr")
+    monkeypatch.setenv("PETTUTOR_SIZE", "slab")
+    assert course.size("mmr") == "slab"
+    monkeypatch.setenv("PETTUTOR_SIZE", "")
+    assert course.size() == "mini"
+
+
+def test_size_that_is_none(monkeypatch):
+    monkeypatch.delenv("PETTUTOR_SIZE", raising=False)
+    with pytest.raises(ValueError, match="size: expected one of slab, mini, mmr, got 'big'"):
+        course.size("big")
+    monkeypatch.setenv("PETTUTOR_SIZE", "tiny")
+    with pytest.raises(ValueError, match="PETTUTOR_SIZE: expected one of slab, mini, mmr, got 'tiny'"):
+        course.size()
+
+
+# ---- making notebooks ----
+
+
+@pytest.fixture
+def book(tmp_path):
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "03_area.py").write_text(SOURCE, encoding="utf-8")
+    return tmp_path
+
+
+def cells(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    return notebook.cells
+
+
+def test_student_and_solution(book):
+    assert {p.name for p in build.build(book)} == {"03_area.ipynb"}
+    student, solution = cells(book / "03_area.ipynb"), cells(book / "solutions" / "03_area.ipynb")
+    assert [c.cell_type for c in student] == ["markdown", *["code"] * 5]
+    assert [c.cell_type for c in solution] == ["markdown", "code", "code", "markdown", "code", "code"]
+    assert student[0].source == solution[0].source == "# A lesson\nwith $x^2$"
+    head, tail = "import math\n\n\ndef area(r):\n", "\n\n\narea(2)"
+    assert student[1].source == head + "    # pi times ...\n    return 0.0" + tail
+    assert solution[1].source == head + "    square = r**2\n    return math.pi * square" + tail
+    assert (student[2].source, solution[2].source) == (build.DEFAULT_STUB, "answer = 42")
+    assert student[1].metadata == {"tags": ["limit=90"]}
+    assert (student[3].source, solution[3].source) == ('"your turn"', "only when solved")
+
+
+def test_notebooks_are_plain_and_always_the_same(book):
+    first = build.build_lesson(book / "source" / "03_area.py")
+    assert first == build.build_lesson(book / "source" / "03_area.py")
+    for text in first:
+        notebook = json.loads(text)
+        assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+        assert all(
+            not c["outputs"] and c["execution_count"] is None for c in notebook["cells"] if c["cell_type"] == "code"
+        )
+        identities = [c["id"] for c in notebook["cells"]]
+        assert len(set(identities)) == len(identities), "two equal cells need two names"
+
+
+def test_a_change_touches_only_its_own_cell(book):
+    path = book / "source" / "03_area.py"
+    before = [c["id"] for c in json.loads(build.build_lesson(path)[0])["cells"]]
+    path.write_text(SOURCE.replace("# # A lesson", "# # One more\n\n# %%\nnew = 1\n\n# %% [markdown]\n# # The lesson"))
+    after = [c["id"] for c in json.loads(build.build_lesson(path)[0])["cells"]]
+    assert set(before[1:]) <= set(after) and len(after) == len(before) + 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("    # end of solution\n", ""), "expected '# end of solution' after '# solution:', got the end of the cell"),
+        (("    # solution:\n", ""), "cell 2: expected '# stub:' between"),
+        (("# solution:\nanswer", "answer"), "cell 3: expected '# solution:' before '# end of solution'"),
+        (("    square =", "    # solution:\n    square ="), "before another '# solution:'"),
+    ],
+)
+def test_wrong_marks(book, change, message):
+    path = book / "source" / "03_area.py"
+    path.write_text(SOURCE.replace(*change, 1))
+    with pytest.raises(ValueError, match=message):
+        build.build_lesson(path)
+
+
+def test_wrong_names(book):
+    path = (book / "source" / "03_area.py").rename(book / "source" / "Area.py")
+    with pytest.raises(ValueError, match=r"Area.py: expected a name such as 04_mlem.py"):
+        build.build_lesson(path)
+
+
+@pytest.fixture
+def check(capsys):
+    def run(book):
+        code = build.main(["--check", "--folder", str(book)])
+        return code, capsys.readouterr().err
+
+    return run
+
+
+def test_check_finds_what_drifted(book, check):
+    assert check(book)[1].splitlines() == ["03_area.ipynb is missing", "solutions/03_area.ipynb is missing"]
+    build.build(book)
+    assert check(book) == (0, "")
+    assert build.build(book) == []
+    text = (book / "03_area.ipynb").read_text()
+    (book / "03_area.ipynb").write_text(text.replace("pi times", "tau times"))
+    (book / "solutions" / "09_old.ipynb").write_text(text)
+    code, words = check(book)
+    assert code == 1
+    assert words.splitlines() == ["03_area.ipynb is not what its source makes", "solutions/09_old.ipynb has no source"]
+
+
+def test_check_without_lessons(tmp_path, check):
+    assert check(tmp_path) == (0, "")
+
+
+def test_the_command_names_what_is_wrong(book):
+    def run(*arguments):
+        command = [sys.executable, "-m", "pettutor.course.build", *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        return done.returncode, done.stdout + done.stderr
+
+    assert run("--folder", book) == (
+        0,
+        f"wrote {book / '03_area.ipynb'}\nwrote {book / 'solutions' / '03_area.ipynb'}\n",
+    )
+    (book / "source" / "03_area.py").write_text("# %%\n# solution:\n")
+    code, words = run("--folder", book)
+    assert code == 2 and "03_area.py, cell 1: expected '# end of solution'" in words and "Traceback" not in words
+    code, words = run("--folder", book / "none")
+    assert code == 2 and "expected a folder with source/ in it" in words
+
+
+def test_the_notebooks_here_are_what_their_sources_make():
+    assert build.differences(NOTEBOOKS) == [], "run python -m pettutor.course.build"
+
+
+# ---- copying ----
+
+
+@pytest.fixture
+def lessons(tmp_path):
+    source = tmp_path / "lessons"
+    (source / "solutions").mkdir(parents=True)
+    for name in ("00_a.ipynb", "01_b.ipynb", "solutions/01_b.ipynb", "notes.ipynb"):
+        (source / name).write_text(f"first {name}")
+    return source
+
+
+ALL = ["00_a.ipynb", "01_b.ipynb", "solutions/01_b.ipynb"]
+
+
+def test_copy_adds_all(lessons, tmp_path):
+    report = course.copy_lessons(tmp_path / "new" / "mine", source=lessons)
+    mine = tmp_path / "new" / "mine"
+    assert report.added == ALL and report.folder == mine
+    assert {p.relative_to(mine).as_posix() for p in mine.rglob("*") if p.is_file()} == {*ALL, folder.MANIFEST}
+    assert (mine / "01_b.ipynb").read_text() == "first 01_b.ipynb"
+    assert course.lessons(mine) == [mine / "00_a.ipynb", mine / "01_b.ipynb"]
+
+
+def test_copy_again_changes_nothing(lessons, tmp_path):
+    course.copy_lessons(tmp_path / "mine", source=lessons)
+    report = course.copy_lessons(tmp_path / "mine", source=lessons)
+    assert report.unchanged == ALL and not report.added
+    assert "all as they were" in str(report)
+
+
+def test_edited_lessons_are_never_touched_and_others_are_updated(lessons, tmp_path):
+    mine = tmp_path / "mine"
+    course.copy_lessons(mine, source=lessons)
+    (mine / "01_b.ipynb").write_text("my work")
+    (mine / "solutions" / "01_b.ipynb").write_text("my notes")
+    (mine / "00_x.ipynb").write_text("my own file")
+    for name in ("00_a.ipynb", "01_b.ipynb"):
+        (lessons / name).write_text(f"second {name}")
+    for _ in range(2):  # the second start must not take an edited lesson for an unedited one
+        report = course.copy_lessons(mine, source=lessons)
+        assert (mine / "00_a.ipynb").read_text() == "second 00_a.ipynb"
+        assert (mine / "01_b.ipynb").read_text() == "my work"
+        assert (mine / "solutions" / "01_b.ipynb").read_text() == "my notes"
+        assert (mine / "00_x.ipynb").read_text() == "my own file"
+        assert report.outdated == ["01_b.ipynb"] and report.kept == ["solutions/01_b.ipynb"]
+        assert "newer version: 01_b.ipynb" in str(report) and "kept as you edited them: solutions" in str(report)
+    assert report.unchanged == ["00_a.ipynb"]
+
+
+def test_a_removed_lesson_comes_back(lessons, tmp_path):
+    course.copy_lessons(tmp_path / "mine", source=lessons)
+    (tmp_path / "mine" / "00_a.ipynb").unlink()
+    assert course.copy_lessons(tmp_path / "mine", source=lessons).added == ["00_a.ipynb"]
+
+
+@pytest.mark.parametrize("manifest", [None, "not json", "[]", '{"sha256": 3}'])
+def test_without_a_manifest_everything_there_counts_as_edited(lessons, tmp_path, manifest):
+    mine = tmp_path / "mine"
+    course.copy_lessons(mine, source=lessons)
+    (mine / folder.MANIFEST).unlink() if manifest is None else (mine / folder.MANIFEST).write_text(manifest)
+    (lessons / "00_a.ipynb").write_text("second")
+    report = course.copy_lessons(mine, source=lessons)
+    assert report.outdated == ["00_a.ipynb"] and (mine / "00_a.ipynb").read_text() == "first 00_a.ipynb"
+
+
+def test_copy_into_wrong_places(lessons, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="expected a folder, got the file"):
+        course.copy_lessons(tmp_path / "file", source=lessons)
+    with pytest.raises(ValueError, match="expected one outside the course's own folder"):
+        course.copy_lessons(lessons / "inside", source=lessons)
+
+
+def test_a_full_disk_leaves_nothing_half_written(lessons, tmp_path, monkeypatch):
+    mine = tmp_path / "mine"
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        course.copy_lessons(mine, source=lessons)
+    assert list(mine.rglob("*")) == []
+
+
+def test_lessons_are_found_in_a_checkout_or_missed_in_words(monkeypatch, tmp_path):
+    if folder.lessons(NOTEBOOKS):
+        assert course.lessons_folder() == NOTEBOOKS and folder.in_checkout()
+    monkeypatch.setattr(folder, "_PACKAGE", tmp_path / "pettutor")
+    with pytest.raises(FileNotFoundError, match="no lessons found: expected notebooks in"):
+        course.lessons_folder()

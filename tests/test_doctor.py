@@ -1,0 +1,139 @@
+"""The doctor: what it finds, what it advises, and when it says that the course can run."""
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import pettutor
+from pettutor import doctor
+from pettutor.doctor import examination, mending, trials
+
+WELL = {
+    "numba": {"version": "0.61.0", "threads": 2},
+    "tensorflow": {"version": "2.20.0", "devices": ["CPU", "GPU"], "keras": "3.10.0"},
+}
+
+
+@pytest.fixture
+def found(monkeypatch):
+    """Put findings in the place of the trials; a machine with one build of TensorFlow and without a GPU."""
+
+    def put(findings, *, builds=("tensorflow-cpu",), driver=""):
+        monkeypatch.setattr(examination, "run_trials", lambda time_limit: findings)
+        monkeypatch.setattr(examination, "tensorflow_builds", lambda: list(builds))
+        monkeypatch.setattr(examination, "_driver", lambda: driver)
+        return {check.name: check for check in doctor.examine()}
+
+    return put
+
+
+def test_doctor_when_all_is_well(found):
+    checks = found(WELL)
+    assert doctor.course_runs(checks.values())
+    assert checks["TensorFlow"].detail == "2.20.0, sees 1 CPU, 1 GPU"
+    assert checks["networks (Keras)"].state == "yes"
+    assert checks["GPU (CuPy)"].state == "warn" and not checks["GPU (CuPy)"].needed
+    assert doctor.report(checks.values()).endswith("The course can run here.")
+
+
+def test_doctor_without_any_backend(found):
+    checks = found({"numba": WELL["numba"]})
+    assert not doctor.course_runs(checks.values())
+    mend = checks["networks (Keras)"].mend
+    assert re.search(r'-m pip install .*"keras>=.*"tensorflow(-cpu)?>=', mend), mend
+    assert "cannot run here yet: networks (Keras)." in doctor.report(checks.values())
+
+
+def test_doctor_with_jax_only(found):
+    jax = {"version": "0.6", "devices": ["CPU"], "keras": "3.10.0"}
+    assert doctor.course_runs(found({"numba": WELL["numba"], "jax": jax}, builds=()).values())
+
+
+def test_doctor_when_keras_is_missing_or_broken(found):
+    broken = {"version": "2.20.0", "devices": ["CPU"], "keras_error": "No module named 'keras'"}
+    check = found(WELL | {"tensorflow": broken})["networks (Keras)"]
+    assert (check.state, check.detail) == ("no", "No module named 'keras'") and "install" in check.mend
+    check = found(WELL | {"tensorflow": {"error": "ImportError: DLL load failed"}})["TensorFlow"]
+    assert check.state == "no" and "--force-reinstall" in check.mend
+
+
+def test_doctor_when_a_trial_is_too_slow(found):
+    checks = found(WELL | {"tensorflow": {"slow": "no answer within 18 s"}})
+    assert checks["networks (Keras)"].state == "warn" and doctor.course_runs(checks.values())
+    assert "as far as could be told (see networks (Keras))" in doctor.report(checks.values())
+
+
+def test_doctor_with_two_builds_of_tensorflow(found):
+    checks = found(WELL, builds=("tensorflow", "tensorflow-cpu"))
+    check = checks["one TensorFlow build"]
+    assert check.state == "no" and not doctor.course_runs(checks.values())
+    assert re.fullmatch(
+        r"(.*) -m pip uninstall -y tensorflow && \1 -m pip install --force-reinstall --no-deps tensorflow-cpu",
+        check.mend,
+    )
+    on_gpu = found(WELL, builds=("tensorflow", "tensorflow-cpu"), driver="GPU 0: some")["one TensorFlow build"]
+    assert "uninstall -y tensorflow-cpu &&" in on_gpu.mend
+
+
+def test_builds_are_read_from_the_metadata(monkeypatch):
+    here = {"tensorflow": "2.20.0", "tensorflow-cpu": "2.20.0"}
+    monkeypatch.setattr(mending, "version", here.get)
+    assert mending.tensorflow_builds() == ["tensorflow", "tensorflow-cpu"]
+
+
+@pytest.mark.parametrize(
+    ("findings", "driver", "state", "words"),
+    [
+        ({}, "", "warn", "no NVIDIA GPU found"),
+        ({}, "GPU 0: NVIDIA X", "no", "CuPy is not installed"),
+        ({"cupy": {"error": "no libnvrtc"}}, "GPU 0: NVIDIA X", "no", "CuPy fails: no libnvrtc"),
+        (
+            {"cupy": {"version": "14.0", "name": "NVIDIA X", "memory": 80.0}},
+            "GPU 0: NVIDIA X",
+            "yes",
+            "NVIDIA X, 80 GiB",
+        ),
+    ],
+)
+def test_doctor_and_the_gpu(found, findings, driver, state, words):
+    checks = found(WELL | findings, driver=driver)
+    assert checks["GPU (CuPy)"].state == state and words in checks["GPU (CuPy)"].detail
+    assert doctor.course_runs(checks.values())
+
+
+def test_every_no_has_its_command(found, monkeypatch):
+    monkeypatch.setattr(examination, "installed", lambda name: False)
+    monkeypatch.setattr(examination, "version", lambda name: None)
+    checks = found({"numba": {"error": "x"}, "tensorflow": {"error": "x"}, "cupy": {"error": "x"}}, driver="GPU 0: X")
+    no = [check for check in checks.values() if check.state == "no"]
+    assert len(no) == 7 and all(check.mend for check in no), no
+
+
+def test_trials_survive_what_they_try():
+    assert trials._try("numba", "print('{\"a\": 1}')", 20) == {"a": 1}
+    start = time.perf_counter()
+    assert trials._try("numba", "import time; time.sleep(60)", 0.5) == {"slow": "no answer within 0.5 s"}
+    assert time.perf_counter() - start < 5
+    assert trials._try("numba", "import os; os.abort()", 20)["error"].startswith("ended with code")
+    assert trials._try("numba", "raise OSError('broken')", 20) == {"error": "OSError: broken"}
+    assert trials._try("numba", "print('?')", 20) == {"error": "gave no readable answer"}
+
+
+def test_the_real_doctor():
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-m", "pettutor.cli", "doctor"], capture_output=True, text=True, timeout=60)
+    assert time.perf_counter() - start < 25
+    assert done.stderr == ""
+    assert done.returncode == (1 if "cannot run here" in done.stdout else 0)
+    assert re.search(r"^yes +numba", done.stdout, re.M), done.stdout
+    assert f"Python {sys.version_info.major}" in re.sub(" +", " ", done.stdout)
+
+
+def test_a_checkout_has_no_second_copy_of_the_lessons():
+    assert (
+        not (Path(pettutor.__file__).parent / "course" / "notebooks").exists() or "site-packages" in pettutor.__file__
+    )

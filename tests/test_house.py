@@ -1,0 +1,228 @@
+"""The house: floors of the imports, and a light start."""
+
+import ast
+import os
+import subprocess
+import sys
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "pettutor"
+ROOF = 9
+# Rooms (first name below pettutor) and their floors. An import may only go down, or stay in its own room.
+FLOORS = {
+    "arrays": 0,
+    "threads": 0,
+    "operators": 1,
+    "geometry": 1,
+    "phantoms": 1,
+    "io": 1,
+    "projector": 2,
+    "acquisition": 3,
+    "simulation": 3,
+    "reconstruction": 4,
+    "measures": 4,
+    "networks": 5,
+    "study": 5,
+    "course": 5,
+    "cli": ROOF,
+    "demo": ROOF,
+    "doctor": ROOF,
+    "report": ROOF,
+}
+# Beside the house: what it may use, and who may use it.
+VIEW_MAY_USE = {"arrays", "geometry"}
+VIEW_IS_USED_BY = {"cli", "demo", "report"}
+# geometry's own grid and scanner are all that a phantom or a file format needs from its floor.
+SAME_FLOOR = {
+    ("phantoms", "geometry"),
+    ("io", "geometry"),
+    ("simulation", "acquisition"),
+    ("demo", "report"),
+    ("cli", "demo"),
+    ("cli", "doctor"),
+}
+HEAVY = (
+    "cupy",
+    "keras",
+    "tensorflow",
+    "jax",
+    "torch",
+    "matplotlib",
+    "numba",
+    "nilearn",
+    "nibabel",
+    "scipy",
+    "skimage",
+    "IPython",
+    "numpy",
+)
+
+
+def module_name(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path, *, only_at_import=False):
+    """Absolute names that a file imports: (name, line). Function bodies are left out on request."""
+    package = module_name(path).split(".")
+    if path.name != "__init__.py":
+        package = package[:-1]
+    found, waiting = [], [ast.parse(path.read_text(encoding="utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        if only_at_import and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.Import):
+            found += [(alias.name, node.lineno) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*base, *([node.module] if node.module else [])])
+            found += [(f"{base}.{alias.name}", node.lineno) for alias in node.names]
+        waiting += ast.iter_child_nodes(node)
+    return found
+
+
+def sources():
+    return sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in path.parts)
+
+
+def room(name):
+    parts = name.split(".")
+    return parts[1] if parts[0] == "pettutor" and len(parts) > 1 else None
+
+
+def arrow_is_allowed(start, end):
+    if start == end:
+        return True
+    if start == "view":
+        return end in VIEW_MAY_USE
+    if end == "view":
+        return start in VIEW_IS_USED_BY
+    return FLOORS[end] < FLOORS[start] or (start, end) in SAME_FLOOR
+
+
+def test_every_room_has_a_floor():
+    rooms = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in sources()} - {"__init__"}
+    assert rooms <= {*FLOORS, "view"}, "a new room needs its floor in this test and in CONTRIBUTING.md"
+
+
+def test_imports_only_point_down():
+    upward = []
+    for path in sources():
+        start = room(module_name(path))
+        for name, line in imports(path):
+            end = room(name)
+            if start and end and end in {*FLOORS, "view"} and not arrow_is_allowed(start, end):
+                upward.append(f"{path.relative_to(ROOT)}:{line} imports {name}")
+    assert not upward, "\n".join(upward)
+
+
+def test_arrows_of_a_made_up_house():
+    assert arrow_is_allowed("reconstruction", "arrays")
+    assert not arrow_is_allowed("reconstruction", "networks")
+    assert not arrow_is_allowed("projector", "acquisition")
+    assert not arrow_is_allowed("geometry", "phantoms")
+    assert not arrow_is_allowed("networks", "view")
+    assert not arrow_is_allowed("view", "phantoms")
+
+
+def test_no_circles():
+    """Modules that import each other while they are being imported."""
+    modules = {module_name(path): path for path in sources()}
+    graph = {}
+    for module, path in modules.items():
+        used = set()
+        for name, _ in imports(path, only_at_import=True):
+            # `from pettutor.geometry import scanner` names a module, `... import ImageGrid` a thing in one
+            target = name if name in modules else name.rpartition(".")[0]
+            if target in modules and target not in (module, "pettutor"):
+                used.add(target)
+        graph[module] = used
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_only_arrays_looks_for_cupy():
+    allowed = {PACKAGE / "arrays.py", PACKAGE / "projector" / "cuda.py"}
+    elsewhere = [
+        str(path.relative_to(ROOT))
+        for path in sources()
+        if path not in allowed and any(name.split(".")[0] == "cupy" for name, _ in imports(path))
+    ]
+    assert not [path for path in elsewhere if "doctor" not in path], elsewhere
+
+
+def test_modules_are_short():
+    """A module that outgrows 300 lines is asked why; 350 is the end."""
+    long = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in sources()}
+    assert not {name: lines for name, lines in long.items() if lines > 350}
+
+
+def run_python(code, **environment):
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=os.environ | environment
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_import_is_light():
+    loaded = run_python("import sys, pettutor; print(' '.join(sys.modules))").split()
+    assert not [name for name in HEAVY if name in loaded]
+
+
+def test_import_is_quick():
+    code = "import time; t = time.perf_counter(); import pettutor; print(time.perf_counter() - t)"
+    seconds = min(float(run_python(code)) for _ in range(3))
+    assert seconds < 0.3, f"import pettutor took {seconds:.2f} s"
+
+
+BLOCKER = """
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked!r}:
+            raise ModuleNotFoundError(f"blocked: {{name}}", name=name)
+sys.meta_path.insert(0, Blocker())
+"""
+ALLOWED_BELOW = {"numpy", "scipy", "tqdm", "numba", "llvmlite", "pettutor"}
+
+
+def third_party():
+    from importlib.metadata import packages_distributions
+
+    return sorted(set(packages_distributions()) - ALLOWED_BELOW)
+
+
+@pytest.mark.parametrize("name", ["projector", "acquisition", "simulation", "reconstruction", "geometry"])
+def test_lower_floors_need_numpy_scipy_tqdm_and_numba_only(name):
+    run_python(BLOCKER.format(blocked=set(third_party())) + f"import pettutor.{name}")
+
+
+def test_lower_floors_work_together_with_numpy_scipy_tqdm_and_numba_only():
+    code = """
+import numpy as np, pettutor as pt
+scanner = pt.Scanner.preset("slab")
+grid = scanner.image_grid()
+image = np.zeros(grid.shape, "float32")
+middle = tuple(n // 2 for n in grid.shape)
+image[middle[0], middle[1] - 4: middle[1] + 5, middle[2] - 4: middle[2] + 3] = 1
+X = pt.Projector(scanner, grid, device="cpu")
+A = pt.AcquisitionModel(X)
+y = A(image)
+x = pt.mlem(y, A, iterations=2, progress=False)
+assert x.shape == grid.shape and abs(A(x).sum() / y.sum() - 1) < 1e-3
+"""
+    run_python(BLOCKER.format(blocked=set(third_party())) + code)
+
+
+def test_the_projector_imports_without_numba():
+    """Where CuPy is there instead, numba need not be."""
+    run_python(BLOCKER.format(blocked={"numba", "llvmlite"}) + "import pettutor.projector, pettutor.reconstruction")
