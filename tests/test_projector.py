@@ -86,8 +86,9 @@ def test_back_projection_of_one_bin_is_its_weights():
     assert X.T(sinogram) == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
-def test_dead_bins_are_zero():
-    scanner, grid = GEOMETRIES["span 3"]
+@pytest.mark.parametrize("name", ["span 3", "steep"])
+def test_dead_bins_are_zero(name):
+    scanner, grid = GEOMETRIES[name]
     X = pt.Projector(scanner, grid, device="cpu")
     sinogram = X(np.ones(grid.shape, np.float32))
     dead = np.broadcast_to(~scanner.live_bins, X.out_shape)
