@@ -94,7 +94,7 @@ def test_mask_and_start():
     image = pt.mlem(y, A, iterations=4, mask=mask)
     assert not image[~mask].any() and image[mask].any()
     start = np.ones(A.in_shape, np.float32)
-    pt.mlem(y, A, iterations=2, start=start)
+    pt.mlem(y, A, iterations=2, start=start, mask=mask)
     assert (start == 1).all()
 
 
