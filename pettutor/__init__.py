@@ -16,6 +16,7 @@ _PUBLIC = {
     "Lesion": "phantoms",
     "phantoms": None,
     "Projector": "projector",
+    "adjoint_mismatch": "operators",
     "AcquisitionModel": "acquisition",
     "simulate": "simulation",
     "Simulation": "simulation",

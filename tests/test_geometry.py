@@ -165,6 +165,7 @@ def test_grid_positions():
     assert z.tolist() == [8, 10, 12] and y.mean() == 20 and x.mean() == -30 and np.diff(x).tolist() == [4.0] * 4
     assert grid.index_of((12.0, 15.5, -34.0)) == (2.0, 0.0, 1.0)
     assert grid.size == (6.0, 12.0, 20.0) and grid.voxel_volume == 24.0
+    assert grid.extent == (-40.0, -20.0, 26.0, 14.0)  # rows of a picture go down: y grows to the bottom
     # NIfTI: right, anterior, superior; our y runs to the back
     assert (grid.affine @ [1, 2, 0, 1]).tolist() == [-34.0, -21.5, 8.0, 1.0]
     assert eval(repr(grid), {"ImageGrid": pt.ImageGrid}) == grid

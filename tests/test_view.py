@@ -127,6 +127,14 @@ def test_first_window_is_the_range_but_not_stretched_by_a_few_hot_voxels():
     np.testing.assert_allclose(volshow(hot).panels[0].window, (low, high), atol=0.01)
 
 
+def test_a_mask_or_labels_keep_all_their_values_in_the_window():
+    labels = np.zeros((20, 30, 40), np.uint8)
+    labels[3, 4, :5] = 1
+    labels[7, 8, :2] = 3  # far fewer than 1 voxel in 2000
+    assert volshow(labels).panels[0].window == pytest.approx((0, 3))
+    assert volshow((labels == 3).astype(float)).panels[0].window == pytest.approx((0, 1))
+
+
 def test_low_end_of_the_window_is_zero_where_zero_is_near():
     assert volshow(np.linspace(0.01, 1, 1000).reshape(10, 10, 10)).panels[0].window[0] == 0
     assert volshow(np.linspace(0.5, 1, 1000).reshape(10, 10, 10)).panels[0].window[0] == 0.5

@@ -80,18 +80,12 @@ print(f"\nlargest and smallest activity in the brain: {truth.pet.max():g}, {trut
 
 
 # %%
-def edges(g):
-    """Outer edges of a grid's picture in mm: left, right, bottom, top."""
-    (_, y0, x0), (_, dy, dx), (_, ny, nx) = g.origin, g.voxel_size, g.shape
-    return (x0 - dx / 2, x0 + (nx - 0.5) * dx, y0 + (ny - 0.5) * dy, y0 - dy / 2)
-
-
 names = list(pt.phantoms.LABELS)
 colours = plt.get_cmap("tab20b")(np.linspace(0, 1, len(names)))
 colours[:4] = [(0.06, 0.06, 0.06, 1), (0.35, 0.6, 0.85, 1), (0.55, 0.55, 0.55, 1), (0.95, 0.95, 0.95, 1)]
 middle = grid.shape[0] // 2
 fig, ax = plt.subplots(figsize=(7, 5), layout="constrained")
-ax.imshow(colours[truth.labels[middle]], extent=edges(grid), interpolation="nearest")
+ax.imshow(colours[truth.labels[middle]], extent=grid.extent, interpolation="nearest")
 for colour, name in zip(colours, names, strict=True):
     ax.plot([], [], "s", ms=9, color=colour, mec="0.5", label=name)
 ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
@@ -115,12 +109,12 @@ mr_size = (grid.voxel_size[0], 0.85 * grid.voxel_size[1], 0.85 * grid.voxel_size
 mr_grid = pt.ImageGrid(grid.shape, mr_size, centre=(0, -6, 8))
 mr = subject.on(mr_grid)
 fig, axs = plt.subplots(1, 2, figsize=(9.5, 4.6), layout="constrained")
-for ax, unit, pet_extent, mr_extent in ((axs[0], "index", None, None), (axs[1], "mm", edges(grid), edges(mr_grid))):
+for ax, unit, pet_extent, mr_extent in ((axs[0], "index", None, None), (axs[1], "mm", grid.extent, mr_grid.extent)):
     ax.imshow(truth.pet[middle], cmap="magma", extent=pet_extent)
     brain = mr.regions["brain"][middle].astype(float)
     ax.contour(brain, [0.5], colors="cyan", linewidths=1, origin=mr_extent and "upper", extent=mr_extent)
     ax.set(title=f"PET, with the MR's outline of the brain by {unit}", xlabel=f"x ({unit})", ylabel=f"y ({unit})")
-axs[1].set(xlim=edges(grid)[:2], ylim=edges(grid)[2:])
+axs[1].set(xlim=grid.extent[:2], ylim=grid.extent[2:])
 plt.show()
 
 # %% [markdown]
@@ -194,7 +188,7 @@ grids = [pt.ImageGrid((grid.shape[0], 240 // w, 240 // w), (thick, w, w)) for w 
 fig, axs = plt.subplots(2, len(widths), figsize=(11, 5.4), layout="constrained", sharex=True, sharey=True)
 for column, (w, g) in enumerate(zip(widths, grids, strict=True)):
     for row, (name, image) in enumerate((("sampled", sampled(subject, g)), ("mean", subject.on(g).pet))):
-        shown = axs[row, column].imshow(image[g.shape[0] // 2], cmap="magma", vmin=0, vmax=128, extent=edges(g))
+        shown = axs[row, column].imshow(image[g.shape[0] // 2], cmap="magma", vmin=0, vmax=128, extent=g.extent)
         axs[row, column].set_title(f"{name}, {w} mm")
 axs[1, 0].set(xlabel="x (mm)", ylabel="y (mm)")
 fig.colorbar(shown, ax=axs, label="activity (a. u.)", shrink=0.7)

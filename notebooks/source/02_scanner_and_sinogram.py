@@ -164,8 +164,7 @@ naive, real = naive_back_projection(direct[plane], grid), X.T(direct)[grid.shape
 
 # %%
 _, y, x = grid.coordinates()
-half = 0.5 * grid.voxel_size[2]
-edges = (x[0] - half, x[-1] + half, y[-1] + half, y[0] - half)  # left, right, bottom, top in mm
+edges = grid.extent  # left, right, bottom, top in mm
 fig, axs = plt.subplots(1, 2, figsize=(9.4, 4.4), layout="constrained", sharex=True, sharey=True)
 for ax, image, title in ((axs[0], naive, "naive lines"), (axs[1], real, "real lines, X.T")):
     shown = ax.imshow(image / image.max(), cmap="magma", extent=edges, vmin=0, vmax=1, interpolation="nearest")
@@ -327,9 +326,8 @@ print(f"cylinder of {radius:.0f} mm: computed / formula = {ratio.mean():.4f} on 
 # Every algorithm of this course relies on it. *Predict:* does the naive back projection from above pass the test?
 
 # %%
-from pettutor.operators import adjoint_mismatch
 
-mismatch, scale = adjoint_mismatch(X, seed=1)
+mismatch, scale = pt.adjoint_mismatch(X, seed=1)
 print(f"X and X.T: mismatch {mismatch:.1e}, scale factor {scale:.7f}\n")
 for r in (0.0, 0.4, 0.8):  # a small disc, further and further out
     disc = pt.phantoms.cylinder(grid, 8.0, centre=(0.0, 0.0, r * scanner.field_of_view_radius))

@@ -207,7 +207,9 @@ def _widgets():
 
 
 def _brainweb():
-    folder = Path("~/.brainweb").expanduser()
+    from pettutor.phantoms.brainweb import cache_folder
+
+    folder = cache_folder()
     subjects = sorted(path.name[8:10] for path in folder.glob("subject_[0-9][0-9].bin.gz")) if folder.is_dir() else []
     if subjects:
         return Check("BrainWeb cache", YES, f"{folder}: subjects {' '.join(subjects)}")

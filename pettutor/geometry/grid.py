@@ -68,6 +68,12 @@ class ImageGrid:
         # our y runs to the back of the head, NIfTI's to the front
         return np.array([[dx, 0, 0, ox], [0, -dy, 0, -oy], [0, 0, dz, oz], [0, 0, 0, 1]], dtype=float)
 
+    @property
+    def extent(self):
+        """Outer edges of an axial picture in mm, as ``imshow(extent=...)`` takes them: left, right, bottom, top."""
+        (_, y, x), (_, dy, dx), (_, ny, nx) = self.origin, self.voxel_size, self.shape
+        return (x - dx / 2, x + (nx - 0.5) * dx, y + (ny - 0.5) * dy, y - dy / 2)
+
     def coordinates(self):
         """Voxel centres along each axis: three 1-D float64 arrays (z, y, x), mm."""
         return tuple(o + d * np.arange(n) for o, d, n in zip(self.origin, self.voxel_size, self.shape, strict=True))

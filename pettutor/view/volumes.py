@@ -182,6 +182,9 @@ def _encode_frame(frame, low, step, top, out):
         out[np.isneginf(frame)] = top + 3
 
 
+FEW_VALUES = 32
+
+
 def _first_window(counts, low, step):
     """The whole range, from 0 where that is near; but where fewer than 1 voxel in 2000 lie in its upper half, up to the
     highest of the others.
@@ -192,6 +195,7 @@ def _first_window(counts, low, step):
     above = counts[::-1].cumsum()[::-1]  # voxels at a code or over it
     rare = np.flatnonzero(above * 2000 < counts.sum())  # from the first of these on
     usual = filled[filled < rare[0]] if rare.size else filled
-    last = int(usual[-1]) if usual.size and 0 < usual[-1] < filled[-1] / 2 else int(filled[-1])
+    few = filled.size <= FEW_VALUES  # a mask or labels: every value is meant
+    last = int(usual[-1]) if usual.size and not few and 0 < usual[-1] < filled[-1] / 2 else int(filled[-1])
     high = low + step * last
     return (0.0 if 0 < low < 0.05 * high else low), high
