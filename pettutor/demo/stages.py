@@ -1,0 +1,223 @@
+"""The steps of the demo: scan and reconstruct, the best Gaussian filter, the network, the table."""
+
+import contextlib
+import io
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from pettutor import measures
+from pettutor.acquisition import AcquisitionModel, gaussian_filter
+from pettutor.arrays import find_cupy, to_numpy
+from pettutor.reconstruction import Record, mlem
+from pettutor.simulation import simulate
+
+NORMALISER = "rms"
+WIDEST_GAUSSIAN = 15.0  # mm
+
+
+class Stopwatch:
+    """Seconds of every stage, and a progress bar for each."""
+
+    def __init__(self, count, progress):
+        self.count, self.progress = count, progress
+        self.seconds = {}
+
+    @contextlib.contextmanager
+    def stage(self, name, steps=1, unit="step"):
+        """Time a stage; gives its progress bar."""
+        title = f"[{len(self.seconds) + 1}/{self.count}] {name}"
+        begin = time.perf_counter()
+        form = "{desc:<38}{percentage:3.0f}% |{bar:24}| {n_fmt}/{total_fmt} {unit} [{elapsed}<{remaining}{postfix}]"
+        with tqdm(total=steps, desc=title, unit=unit, disable=not self.progress, bar_format=form) as bar:
+            yield bar
+            bar.update(steps - bar.n)
+        self.seconds[name] = time.perf_counter() - begin
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A phantom, what was counted of it and its MLEM image."""
+
+    truth: object
+    image: np.ndarray
+    record: Record
+    counts: dict
+
+
+def scan(subject, projector, settings, *, seed, height=0.0, bar=None):
+    """Simulate a subject and reconstruct it by MLEM.
+
+    Parameters
+    ----------
+    subject : pettutor.phantoms.Subject
+    projector : Projector
+    settings : DemoSettings
+    seed : sequence of int
+        Everything that is drawn (structure, lesions, detectors, noise) comes from it.
+    height : float
+        z (mm) of the head that lies in the middle of the scanner: the bed moves.
+    bar : tqdm, optional
+        Advances by one an iteration.
+    """
+    rng = np.random.default_rng(list(seed))
+    grid = projector.grid
+    truth = subject.on(grid.moved((height, 0.0, 0.0)), structure=settings.structure, seed=rng)
+    truth = replace(with_lesions(truth, rng), grid=grid)
+    size = projector.scanner.name
+    data = simulate(
+        truth,
+        projector,
+        counts=settings.counts(size),
+        randoms_fraction=settings.randoms_fraction,
+        psf_fwhm=settings.simulated_fwhm,
+        seed=rng,
+    )
+    counts = {name: float(getattr(data, name).sum(dtype=np.float64)) for name in ("prompts", "trues", "randoms")}
+    factors = {"attenuation": data.attenuation, "normalisation": data.normalisation, "background": data.randoms}
+    prompts = data.prompts
+    del data
+    if projector.device == "cuda":
+        prompts = find_cupy().asarray(prompts)
+        factors = {name: find_cupy().asarray(value) for name, value in factors.items()}
+    A = AcquisitionModel(projector, **factors, psf_fwhm=settings.modelled_fwhm)
+    del factors
+    record = Record()
+    step = None if bar is None else (lambda iteration, image: bar.update())
+    # Ctrl-C makes `mlem` give back what it has and say so; half a reconstruction is of no use here
+    with contextlib.redirect_stdout(io.StringIO()):
+        image = mlem(prompts, A, iterations=settings.iterations, record=record, callback=step)
+    if record.iterations < settings.iterations:
+        raise KeyboardInterrupt
+    return Scan(truth, to_numpy(image), record, counts)
+
+
+def with_lesions(phantom, rng):
+    """The standard four lesions; a slice that has no room for them stays as it is (its regions name none)."""
+    try:
+        return phantom.with_lesions(seed=rng)
+    except ValueError as error:
+        if "room" not in str(error) and "middle slice" not in str(error):
+            raise
+        return phantom
+
+
+def best_gaussian(image, truth, grid, bar=None):
+    """The Gaussian filter that suits this image best: FWHM (mm) of the least error, and the filtered image.
+
+    It is searched on the truth, which nobody has for a patient: the most favourable filter there is.
+    """
+    from scipy.optimize import minimize_scalar
+
+    head = truth.regions["head"]
+
+    def error(fwhm):
+        if bar is not None:
+            bar.update()
+        filtered = gaussian_filter(image, fwhm, grid)
+        return measures.nrmse(filtered, truth.pet, normaliser=NORMALISER, mask=head)
+
+    found = minimize_scalar(error, bounds=(0.0, WIDEST_GAUSSIAN), method="bounded", options={"xatol": 0.05})
+    fwhm = float(found.x) if found.fun < error(0.0) else 0.0  # the search never tries its end points
+    return fwhm, gaussian_filter(image, fwhm, grid)
+
+
+def train_ced(training, validation, settings, seed, bar):
+    """Train a CED on scans of other subjects."""
+    from pettutor.networks import ced, load_keras, train_slicewise
+
+    load_keras().utils.set_random_seed(seed)
+    scale = np.mean([s.truth.pet[s.truth.regions["head"]].mean() for s in training])
+    rows, columns = training[0].image.shape[1:]
+    model = ced((rows, columns, 1))
+
+    def step(epoch, loss, validation_loss, seconds):
+        bar.set_postfix_str(f"validation error {validation_loss**0.5:.3f}", refresh=False)
+        bar.update()
+
+    return train_slicewise(
+        model,
+        [(s.image, s.truth.pet) for s in training],
+        [(s.image, s.truth.pet) for s in validation],
+        scale=float(scale),
+        epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        batch_size=settings.batch_size,
+        seed=seed,
+        callback=step,
+    )
+
+
+def measure(images, truth):
+    """The table: a list of rows, each with its values by image.
+
+    Parameters
+    ----------
+    images : dict
+        Name -> reconstructed image.
+    truth : pettutor.phantoms.Phantom
+
+    Returns
+    -------
+    list of dict
+        ``key``, ``name``, ``unit``, ``best`` (the value of a perfect image; None where there is none), ``values``.
+    """
+    regions, pet = truth.regions, truth.pet
+    rows = []
+
+    def row(key, name, unit, best, function):
+        rows.append(
+            {
+                "key": key,
+                "name": name,
+                "unit": unit,
+                "best": best,
+                "values": {k: function(x) for k, x in images.items()},
+            }
+        )
+
+    for where in ("head", "brain"):
+        row(
+            f"nrmse_{where}",
+            f"NRMSE, {where}",
+            "%",
+            0.0,
+            lambda x, mask=regions[where]: 100 * measures.nrmse(x, pet, normaliser=NORMALISER, mask=mask),
+        )
+    peak = float(pet.max())
+    row("psnr_head", "PSNR, head", "dB", None, lambda x: measures.psnr(x, pet, data_range=peak, mask=regions["head"]))
+    grey, white = regions["grey matter"], regions["white matter"]
+    for name, mask in (("grey matter", grey), ("white matter", white)):
+        if mask.any():
+            key = "bias_" + name.replace(" ", "_")
+            row(key, f"bias, {name}", "%", 0.0, lambda x, mask=mask: 100 * measures.bias(x, pet, mask=mask))
+    if white.sum() < 2:
+        return rows
+    if grey.any():
+        row(
+            "crc_grey_matter",
+            "contrast recovery, grey to white matter",
+            "",
+            1.0,
+            lambda x: measures.crc(x, pet, grey, white),
+        )
+    lesions = [name for name in regions if name.startswith("lesion")]
+    for name, lesion in zip(lesions, truth.lesions, strict=True):
+        row(
+            f"crc_{name.partition(' (')[0].replace(' ', '_')}",
+            f"contrast recovery, {lesion.kind} lesion of {lesion.diameter:g} mm",
+            "",
+            1.0,
+            lambda x, mask=regions[name]: measures.crc(x, pet, mask, white),
+        )
+    own = 100 * measures.spatial_variation(pet, white)
+    row(
+        "variation_white_matter",
+        f"variation over white matter (the truth's own: {own:.1f} %)",
+        "%",
+        own,
+        lambda x: 100 * measures.spatial_variation(x, white),
+    )
+    return rows

@@ -1,0 +1,118 @@
+"""Which Keras backend runs: chosen before Keras is imported, said once, and never by accident."""
+
+import os
+import sys
+import warnings
+from importlib import metadata, util
+
+from pettutor.arrays import announce_once
+
+# In this order, the first one that is installed.
+BACKENDS = ("tensorflow", "jax", "torch")
+# Builds of one and the same library: their files overwrite each other.
+TENSORFLOW_BUILDS = ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tf-nightly", "tf-nightly-cpu")
+INSTALL = 'pip install "pettutor[cpu]"'
+
+# Read by the backends when they start. Without the last two a backend takes all of a GPU's memory at once, and nothing
+# is left for the projector.
+_QUIET = {
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+}
+
+
+def tensorflow_builds():
+    """Names of the installed distributions that are a TensorFlow: at most one in a healthy environment."""
+    found = []
+    for name in TENSORFLOW_BUILDS:
+        try:
+            metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            continue
+        found.append(name)
+    return tuple(found)
+
+
+def choose_backend():
+    """Name the backend that Keras will use, without importing it.
+
+    ``KERAS_BACKEND`` where it is set, or the one of a Keras that is imported already; else the first of TensorFlow, JAX
+    and PyTorch that is installed.
+
+    Returns
+    -------
+    str
+        ``"tensorflow"``, ``"jax"`` or ``"torch"``.
+
+    Raises
+    ------
+    ImportError
+        Keras, every backend, or the one asked for is missing; the message has the command that installs it.
+    """
+    if "keras" in sys.modules and hasattr(sys.modules["keras"], "backend"):
+        return sys.modules["keras"].backend.backend()
+    if not _is_installed("keras"):
+        raise ImportError(f"the networks need Keras, which is not installed here; this installs it: {INSTALL}")
+    wanted = os.environ.get("KERAS_BACKEND")
+    if wanted:
+        if wanted not in BACKENDS:
+            raise ImportError(f"KERAS_BACKEND: expected one of {', '.join(BACKENDS)}, got {wanted!r}")
+        if not _is_installed(wanted):
+            raise ImportError(
+                f"KERAS_BACKEND={wanted}: expected {wanted} to be installed, found none here; unset the variable, or "
+                f"install it"
+            )
+        return wanted
+    for name in BACKENDS:
+        if _is_installed(name):
+            return name
+    raise ImportError(f"the networks need TensorFlow, JAX or PyTorch, found none here; this installs one: {INSTALL}")
+
+
+def load_keras():
+    """Import Keras on the backend that `choose_backend` names, and return it.
+
+    Raises
+    ------
+    ImportError
+        Nothing to run on, or a backend that is installed but does not start.
+    """
+    name = choose_backend()
+    builds = tensorflow_builds() if name == "tensorflow" else ()
+    if len(builds) > 1 and "tensorflow" not in sys.modules:
+        warnings.warn(_two_builds(builds), stacklevel=2)
+    if "keras" not in sys.modules:
+        os.environ["KERAS_BACKEND"] = name
+        for variable, value in _QUIET.items():
+            os.environ.setdefault(variable, value)
+    try:
+        import keras
+    except Exception as error:  # a broken backend raises what it likes
+        hint = _two_builds(builds) if len(builds) > 1 else f"this installs it anew: {INSTALL} --force-reinstall"
+        raise ImportError(f"Keras on {name} is installed but does not start ({error}); {hint}") from error
+    announce_once(f"networks on Keras {keras.__version__}, backend {name}")
+    return keras
+
+
+def describe_backend():
+    """Return the versions that matter: ``{"keras": …, "tensorflow": …}`` (imports Keras)."""
+    keras = load_keras()
+    name = keras.backend.backend()
+    builds = tensorflow_builds() if name == "tensorflow" else (name,)
+    versions = {build: metadata.version(build) for build in builds if _is_installed(name)}
+    return {"keras": keras.__version__, **versions}
+
+
+def _two_builds(builds):
+    return (
+        f"expected one build of TensorFlow, found {' and '.join(builds)}, whose files overwrite each other; this mends "
+        f"it: pip uninstall -y {' '.join(builds)}, then {INSTALL}"
+    )
+
+
+def _is_installed(name):
+    try:
+        return util.find_spec(name) is not None
+    except (ImportError, ValueError):  # a half-loaded or blocked module
+        return False

@@ -1,0 +1,412 @@
+"""The demo end to end, its report, and the folder that is whole or untouched."""
+
+import errno
+import json
+import re
+import shutil
+from dataclasses import replace
+from html.parser import HTMLParser
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import pettutor.demo as demo
+from pettutor import measures
+from pettutor.demo import folder as folders
+from pettutor.demo import stages
+from pettutor.demo.settings import image_grid, other_subjects
+from pettutor.geometry import ImageGrid, Scanner
+from pettutor.networks import choose_backend
+from pettutor.report import verdict as report_verdict
+from pettutor.report.page import COLUMNS
+from pettutor.report.verdict import number
+
+QUICK = replace(
+    demo.SETTINGS["slab"], iterations=4, training_subjects=1, heights=(0.0,), validation_heights=(4.0,), epochs=3
+)
+
+
+def has_keras():
+    try:
+        choose_backend()
+    except ImportError:
+        return False
+    return True
+
+
+def run(out, **changes):
+    settings = {"size": "slab", "seed": 3, "device": "cpu", "progress": False, "settings": QUICK} | changes
+    return demo.run_demo(out=out, **settings)
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    monkeypatch.setattr(demo, "_why_no_network", lambda: 'no Keras here; this installs it: pip install "pettutor[cpu]"')
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    """One real run, made shorter, shared by the tests that only look."""
+    return run(tmp_path_factory.mktemp("demo") / "new" / "folder")
+
+
+class Table(HTMLParser):
+    """The cells of the first table of a page, row by row."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.rows, self.cell, self.done = [], None, False
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "tr" and not self.done:
+            self.rows.append([])
+        if tag in ("td", "th") and not self.done:
+            self.cell = ""
+
+    def handle_data(self, data):
+        if self.cell is not None:
+            self.cell += data
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th") and self.cell is not None:
+            self.rows[-1].append(self.cell)
+            self.cell = None
+        self.done = self.done or tag == "table"
+
+
+def strict(constant):
+    raise AssertionError(f"{constant} is not JSON")
+
+
+# ---- a run -------------------------------------------------------------------------------------------------------
+
+
+def test_everything_is_there_and_nothing_else(result):
+    names = {path.name for path in result.folder.iterdir()}
+    images = {"truth", "mlem", "gaussian", "t1", "mu"} | ({"ced"} if has_keras() else set())
+    assert names == {"report.html", "figure.png", "results.json", "images.npz", *(f"{n}.nii.gz" for n in images)}
+    assert names <= set(folders.FILES)
+    assert set(result.images) == images and result.report.exists()
+    assert sorted(result.results["files"]) == sorted(names)
+
+
+def test_results_are_strict_json_and_what_was_returned(result):
+    text = (result.folder / "results.json").read_text(encoding="utf-8")
+    read = json.loads(text, parse_constant=strict)
+    assert read == json.loads(json.dumps(result.results))
+    assert read["seed"] == 3 and read["subject"] == "mni:0" and read["settings"]["iterations"] == 4
+    assert {"pettutor", "numpy", "python"} <= set(read["versions"])
+    assert read["peak_memory_mb"] > 50 and read["settings"]["device"] == "cpu"
+    stage_seconds = [s for name, s in read["seconds"].items() if name != "total"]
+    assert len(stage_seconds) == (6 if has_keras() else 4)
+    assert 0 < sum(stage_seconds) <= read["seconds"]["total"]
+
+
+def test_table_json_and_images_say_the_same(result):
+    """The page's numbers are those of results.json, and these follow from the saved images."""
+    table = Table(result.report.read_text(encoding="utf-8")).rows
+    rows = result.results["measures"]
+    keys = [name for name in COLUMNS if name in rows[0]["values"]]
+    assert table[0] == ["measure", *(COLUMNS[k] for k in keys)]
+    assert len(table) == len(rows) + 1
+    for cells, row in zip(table[1:], rows, strict=True):
+        assert cells[0].startswith(row["name"])
+        assert cells[1:] == [number(row["values"][k], row["unit"]) for k in keys]
+    with np.load(result.folder / "images.npz") as saved:
+        truth, mu = saved["truth"], saved["mu"]
+        head = mu > 0.5 * 0.0975  # more than half tissue, near enough: the phantom's own mask is not saved
+        for k in keys:
+            x = saved[k].astype(np.float64)
+            ours = 100 * np.sqrt(np.mean((x - truth)[head] ** 2) / np.mean(truth[head].astype(np.float64) ** 2))
+            assert rows[0]["values"][k] == pytest.approx(ours, rel=0.02)
+
+
+def test_nifti_files_hold_the_same_images(result):
+    import nibabel
+
+    grid = image_grid(Scanner.preset("slab"))
+    for name, image in result.images.items():
+        read = nibabel.load(result.folder / f"{name}.nii.gz")
+        np.testing.assert_array_equal(read.get_fdata(dtype=np.float32).transpose(2, 1, 0), image)
+        np.testing.assert_allclose(read.affine, grid.affine)
+
+
+def test_the_page_asks_for_nothing_from_outside(result):
+    page = result.report.read_text(encoding="utf-8")
+    assert not re.findall(r"""(?:src|href|srcset)=["'](?!data:)[^"']*""", page)
+    assert "url(" not in page.replace("url(data:", "") and "@import" not in page
+    assert len(page) < 4e6
+    assert page.count('class="pettutor-viewer"') >= 2
+
+
+def test_the_page_names_who_was_trained_on(result):
+    ced = result.results["ced"]
+    if ced is None:
+        pytest.skip("no Keras backend is installed")
+    assert ced["training_subjects"] == ["mni:1"] and ced["validation_subject"] == "mni:2"
+    assert ced["parameters"] == 3870 and ced["epochs"] == 3 and ced["slices"] == 2
+    assert "was trained on MLEM\nimages of mni:1 and never saw mni:0" in result.report.read_text(encoding="utf-8")
+
+
+def test_the_figure_is_a_picture_of_good_size(result):
+    from matplotlib import image
+
+    height, width, _ = image.imread(result.folder / "figure.png").shape
+    assert width > 1800 and height > 900
+
+
+@pytest.mark.browser
+def test_the_page_lives_in_a_browser(result, chromium):
+    page = chromium.new_page(viewport={"width": 390, "height": 844})
+    trouble, requests = [], []
+    page.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(result.report.as_uri())
+    page.wait_for_selector("div.pettutor-viewer canvas")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert not trouble and {url.partition(":")[0] for url in requests} <= {"file", "data", "blob"}
+    page.close()
+
+
+# ---- the same again, or another ----------------------------------------------------------------------------------
+
+
+def test_a_second_run_replaces_the_set_and_leaves_the_rest(result, tmp_path, no_network):
+    out = tmp_path / "again"
+    shutil.copytree(result.folder, out)
+    (out / "notes.txt").write_text("mine")
+    second = run(out, seed=4)
+    names = {path.name for path in out.iterdir()}
+    assert names == {*second.results["files"], "notes.txt"} and (out / "notes.txt").read_text() == "mine"
+    assert "ced.nii.gz" not in names and "ced" not in np.load(out / "images.npz")
+    assert json.loads((out / "results.json").read_text(encoding="utf-8"))["seed"] == 4
+    assert second.results["measures"][0]["values"]["mlem"] != result.results["measures"][0]["values"]["mlem"]
+
+
+def test_without_keras_the_report_says_how_to_get_it(tmp_path, no_network):
+    first = run(tmp_path / "a")
+    assert first.results["ced"] is None and set(first.results["measures"][0]["values"]) == {"mlem", "gaussian"}
+    page = first.report.read_text(encoding="utf-8")
+    assert "The CED was not run: no Keras here; this installs it: pip install &#34;pettutor[cpu]&#34;." in page
+    second = run(tmp_path / "b")
+    for name, image in first.images.items():  # the same seed gives the same images, bit for bit
+        np.testing.assert_array_equal(image, second.images[name])
+    assert first.results["measures"] == second.results["measures"]
+
+
+@pytest.mark.parametrize(
+    ("shown", "names"),
+    [
+        ("mni:0", ["mni:1", "mni:2", "mni:3"]),
+        ("mni:2", ["mni:1", "mni:3", "mni:4"]),
+        ("mni:02", ["mni:1", "mni:3", "mni:4"]),
+        ("mni:9", ["mni:1", "mni:2", "mni:3"]),
+        ("brainweb:04", ["mni:1", "mni:2", "mni:3"]),
+    ],
+)
+def test_the_shown_subject_is_never_trained_on(shown, names):
+    assert other_subjects(shown, 3) == names
+
+
+def test_grids_are_the_networks():
+    for size in demo.SETTINGS:
+        grid = image_grid(Scanner.preset(size))
+        assert grid.shape[1:] == (128, 128) and min(grid.size[1:]) > 250
+
+
+# ---- failures ----------------------------------------------------------------------------------------------------
+
+
+def nothing_changed(out, before):
+    return {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+@pytest.fixture
+def earlier(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("results.json", "report.html", "ced.nii.gz", "notes.txt"):
+        (out / name).write_text(f"earlier {name}")
+    return out, {path.name: path.read_bytes() for path in out.iterdir()}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [KeyboardInterrupt(), MemoryError(), OSError(errno.ENOSPC, "No space left on device"), ValueError("subject")],
+)
+def test_after_an_error_the_folder_is_as_it_was(earlier, monkeypatch, error):
+    out, before = earlier
+
+    def fail(size, subject, device, seed, settings, progress, staging):
+        (staging / "report.html").write_text("half")
+        raise error
+
+    monkeypatch.setattr(demo, "_compute", fail)
+    with pytest.raises(type(error)) as caught:
+        run(out)
+    assert nothing_changed(out, before)
+    if isinstance(error, OSError):
+        assert caught.value.filename == str(out) and "no space left" in caught.value.strerror
+    with pytest.raises(type(error)):
+        run(out / "made" / "for it")
+    assert nothing_changed(out, before)  # folders that were made are gone
+
+
+def test_an_error_while_moving_puts_the_earlier_set_back(earlier, monkeypatch):
+    out, before = earlier
+    move = folders.Path.replace
+
+    def fail_late(self, target):
+        if self.name == "results.json" and self.parent != out and "earlier" not in str(self.parent.name):
+            raise PermissionError(errno.EACCES, "in use", str(target))
+        return move(self, target)
+
+    monkeypatch.setattr(folders.Path, "replace", fail_late)
+    with pytest.raises(PermissionError), folders.staged(out, megabytes=0) as staging:
+        for name in ("results.json", "figure.png", "report.html"):
+            (staging / name).write_text("new")
+    assert nothing_changed(out, before)
+
+
+def test_stopping_mlem_by_the_keyboard_stops_the_demo(earlier, monkeypatch, no_network):
+    out, before = earlier
+    monkeypatch.setattr(stages, "mlem", lambda y, A, **kw: np.ones(A.in_shape, np.float32))  # came back early
+    with pytest.raises(KeyboardInterrupt):
+        run(out)
+    assert nothing_changed(out, before)
+
+
+def test_unknown_subject_and_size(earlier):
+    out, before = earlier
+    with pytest.raises(ValueError, match="subject: expected 'mni:N'"):
+        run(out, subject="mni:x")
+    with pytest.raises(ValueError, match="size: expected one of 'slab', 'mini', 'mmr', got 'maxi'"):
+        run(out, size="maxi")
+    with pytest.raises(ValueError, match="seed: expected a whole number >= 0, got -1"):
+        run(out, seed=-1)
+    assert nothing_changed(out, before)
+
+
+def test_a_folder_that_cannot_be_one(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(NotADirectoryError, match="expected a folder to write to, found a file"):
+        run(tmp_path / "file")
+    with pytest.raises(OSError, match="file"):
+        run(tmp_path / "file" / "below")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_an_unwritable_folder_is_found_before_computing(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "_compute", lambda *a: pytest.fail("it computed"))
+
+    def refuse(**_):
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr(folders.tempfile, "mkdtemp", refuse)
+    with pytest.raises(PermissionError):
+        run(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_too_little_disk_or_memory_is_found_before_computing(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "_compute", lambda *a: pytest.fail("it computed"))
+    with pytest.raises(MemoryError, match=r"takes about 1e\+06 GB"):
+        run(tmp_path / "out", settings=replace(QUICK, memory_gb=1e6))
+    monkeypatch.setattr(folders.shutil, "disk_usage", lambda path: SimpleNamespace(free=3e6))
+    with pytest.raises(OSError, match="expected 20 MB free, found 3 MB") as caught:
+        run(tmp_path / "out")
+    assert caught.value.errno == errno.ENOSPC and not (tmp_path / "out").exists()
+
+
+def test_leftovers_of_a_killed_run_go_and_a_live_one_is_respected(earlier):
+    out, _ = earlier
+    dead = out / f"{folders.PREFIX}999999999-x"
+    dead.mkdir()
+    (dead / "images.npz").write_text("half")
+    with folders.staged(out, megabytes=0):
+        assert not dead.exists()
+    (out / f"{folders.PREFIX}1-x").mkdir()  # process 1 always lives
+    with pytest.raises(FileExistsError, match="another run"), folders.staged(out, megabytes=0):
+        pass
+    (out / f"{folders.PREFIX}1-x").rmdir()
+
+
+def test_json_refuses_nan(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        folders.write_json(tmp_path / "x.json", {"value": float("nan")})
+
+
+# ---- Gaussian, table, verdict ------------------------------------------------------------------------------------
+
+
+def test_the_best_gaussian_is_the_best_of_a_scan():
+    rng = np.random.default_rng(0)
+    grid = ImageGrid((5, 32, 40), (2.0, 2.0, 2.0))
+    truth = np.zeros(grid.shape, np.float32)
+    truth[:, 8:24, 10:30] = 3
+    head = np.zeros(grid.shape, bool)
+    head[:, 4:28, 4:36] = True
+    image = (truth + rng.normal(0, 2, truth.shape)).astype(np.float32)
+    fwhm, best = stages.best_gaussian(image, SimpleNamespace(pet=truth, regions={"head": head}), grid)
+
+    def error(x):
+        return measures.nrmse(x, truth, normaliser="rms", mask=head)
+
+    scan = [error(stages.gaussian_filter(image, w, grid)) for w in np.arange(0, 15, 0.5)]
+    assert 1 < fwhm < 14 and error(best) <= min(scan) + 1e-4
+    perfect = stages.best_gaussian(truth, SimpleNamespace(pet=truth, regions={"head": head}), grid)
+    assert perfect[0] == 0 and np.array_equal(perfect[1], truth)
+
+
+def table(mlem, gaussian, ced=None, crc=(0.5, 0.4, 0.7)):
+    values = {"mlem": mlem, "gaussian": gaussian, "ced": ced}
+    first = {"key": "nrmse_head", "name": "NRMSE, head", "unit": "%", "best": 0.0, "values": values}
+    recovery = dict(zip(values, crc, strict=True))
+    second = {"key": "crc", "name": "contrast recovery", "unit": "", "best": 1.0, "values": recovery}
+    if ced is None:
+        del values["ced"], recovery["ced"]
+    return [first, second]
+
+
+def test_verdict_when_the_network_helps():
+    words = report_verdict(table(40.0, 36.0, 30.0))
+    assert words["improves"] is True and words["worse"] == []
+    assert words["text"] == (
+        "The CED improves the image of a subject it never saw: NRMSE 30.0 %, 25 % below MLEM (40.0 %) and 17 % below "
+        "the best Gaussian filter (36.0 %)."
+    )
+
+
+def test_verdict_when_no_gaussian_helps():
+    words = report_verdict(table(40.0, 40.0, 30.0))
+    assert words["text"].endswith("NRMSE 30.0 %, 25 % below MLEM (40.0 %), which no Gaussian filter improves.")
+
+
+def test_verdict_when_it_does_not():
+    words = report_verdict(table(40.0, 36.0, 41.0))
+    assert words["improves"] is False
+    assert words["text"] == (
+        "The CED does not improve the image here: NRMSE 41.0 % against 40.0 % of MLEM and 36.0 % of the best Gaussian "
+        "filter."
+    )
+
+
+def test_verdict_when_a_gaussian_does_better():
+    words = report_verdict(table(40.0, 36.0, 38.0))
+    assert words["improves"] is False
+    assert words["text"].startswith(
+        "The CED does not improve on the best Gaussian filter here: NRMSE 38.0 % against 36.0 %"
+    )
+
+
+def test_verdict_names_what_became_worse():
+    words = report_verdict(table(40.0, 36.0, 30.0, crc=(0.5, 0.4, 0.3)))
+    assert words["worse"] == ["contrast recovery: 0.30 with the CED, 0.50 with MLEM"]
+
+
+def test_verdict_without_a_network():
+    words = report_verdict(table(40.0, 36.0), "no Keras")
+    assert words == {"improves": None, "text": "The CED was not run: no Keras.", "worse": []}
