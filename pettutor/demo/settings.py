@@ -22,8 +22,9 @@ class DemoSettings:
     memory_gb, disk_mb : expected peak memory, and room for the results.
     """
 
-    dose: float = 1.0
-    iterations: int = 11
+    # less than the reference scan, and more iterations: noisy enough for a filter to have work to do
+    dose: float = 0.3
+    iterations: int = 22
     randoms_fraction: float = 0.3
     simulated_fwhm: float = 4.5
     modelled_fwhm: float = 2.5
@@ -53,7 +54,7 @@ SETTINGS = {
         disk_mb=20,
     ),
     "mini": DemoSettings(),
-    "mmr": DemoSettings(training_subjects=1, epochs=25, minutes=7.0, memory_gb=3.0, disk_mb=200),
+    "mmr": DemoSettings(dose=1.0, iterations=11, training_subjects=1, epochs=25, minutes=7.0, memory_gb=3.0, disk_mb=200),
 }
 
 
