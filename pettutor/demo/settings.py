@@ -54,7 +54,9 @@ SETTINGS = {
         disk_mb=20,
     ),
     "mini": DemoSettings(),
-    "mmr": DemoSettings(dose=1.0, iterations=11, training_subjects=1, epochs=25, minutes=7.0, memory_gb=3.0, disk_mb=200),
+    "mmr": DemoSettings(
+        dose=1.0, iterations=11, training_subjects=1, epochs=25, minutes=7.0, memory_gb=3.0, disk_mb=200
+    ),
 }
 
 
