@@ -24,7 +24,7 @@ class DemoSettings:
 
     # less than the reference scan, and more iterations: noisy enough for a filter to have work to do
     dose: float = 0.3
-    iterations: int = 22
+    iterations: int = 16
     randoms_fraction: float = 0.3
     simulated_fwhm: float = 4.5
     modelled_fwhm: float = 2.5
@@ -32,10 +32,10 @@ class DemoSettings:
     training_subjects: int = 2
     heights: tuple = (0.0,)
     validation_heights: tuple = (0.0,)
-    epochs: int = 30
+    epochs: int = 20
     learning_rate: float = 1e-2
     batch_size: int = 8
-    minutes: float = 1.5
+    minutes: float = 1.3
     memory_gb: float = 1.3
     disk_mb: int = 40
 
