@@ -4,6 +4,12 @@ import os
 import shutil
 
 import pytest
+from hypothesis import settings
+
+# the same examples on every run of CI; elsewhere new ones each time
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -27,25 +33,34 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason="needs CuPy and a CUDA GPU"))
 
 
+def _skip(message):
+    """Skip a browser test; fail in CI, and where PETTUTOR_REQUIRE_BROWSER is set (as .ci/run does)."""
+    if os.environ.get("PETTUTOR_REQUIRE_BROWSER") or os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
 @pytest.fixture(scope="session")
 def chromium_path():
-    """Path of a Chromium; skips where there is none, or fails if PETTUTOR_REQUIRE_BROWSER is set (as .ci/run does)."""
+    """Path of a Chromium; skips where there is none, or fails where browser tests must not be skipped."""
     wanted = os.environ.get("PETTUTOR_CHROMIUM")
     path = wanted or next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
-        message = f"no browser: none of {', '.join(BROWSERS)} is on the PATH (PETTUTOR_CHROMIUM names another)"
-        if os.environ.get("PETTUTOR_REQUIRE_BROWSER"):
-            pytest.fail(message)
-        pytest.skip(message)
+        _skip(f"no browser: none of {', '.join(BROWSERS)} is on the PATH (PETTUTOR_CHROMIUM names another)")
     return path
 
 
 @pytest.fixture(scope="session")
 def chromium(chromium_path):
-    """A headless browser (playwright) that makes no connections of its own."""
-    playwright = pytest.importorskip("playwright.sync_api")
+    """A headless browser (playwright) that makes no connections of its own; one for all tests."""
+    try:
+        from playwright import sync_api as playwright
+    except ImportError:
+        _skip("playwright is not installed")
     quiet = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--no-first-run")
     with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=chromium_path, args=[*quiet, "--disable-component-update"])
+        browser = started.chromium.launch(
+            executable_path=chromium_path, args=[*quiet, "--disable-component-update", "--disable-sync"]
+        )
         yield browser
         browser.close()

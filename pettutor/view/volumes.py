@@ -161,8 +161,9 @@ def _range(array):
 
 
 def _encode_frame(frame, low, step, top, out):
-    # float32 is enough for float32: what is lost is far less than a 16-bit step
-    work = frame.astype(np.float32 if frame.dtype in (np.float16, np.float32) else np.float64)
+    # float32 is enough for float32: what is lost is far less than a 16-bit step, unless the step itself is too small
+    single = frame.dtype in (np.float16, np.float32) and (step == 0 or step > np.finfo(np.float32).tiny)
+    work = frame.astype(np.float32 if single else np.float64)
     finite = None
     if frame.dtype.kind == "f":
         finite = np.isfinite(work)
