@@ -12,6 +12,8 @@ import numba
 import numpy as np
 
 _jit = numba.njit(nogil=True, fastmath=True, cache=True, error_model="numpy")
+# for what is called at every step: a call would pass every array's record along, which costs as much as the work
+_inline = numba.njit(fastmath=True, error_model="numpy", inline="always")
 
 
 # Image rows are padded along z to a multiple of LANES voxels and mixed rows by MARGIN zeros at both ends, segments to a
@@ -38,14 +40,14 @@ def _places(start):
     return places
 
 
-@_jit
+@_inline
 def _split(position):
     """Whole and fractional part of a position in voxels."""
     whole = math.floor(position)
     return int(whole), np.float32(position - whole)
 
 
-@_jit
+@_inline
 def _mix(image, pixel, side, inside, beside, upper, row):
     """row[z] = (1 - upper) * image[pixel, z] + upper * image[pixel + side, z], leaving out what lies outside."""
     # unsigned indices: numba then needs no test for negative ones, and the loop becomes vector code
@@ -88,7 +90,7 @@ def _add_row(row, begin, upper, planes, place, size):
         planes[start + m] += lower * row[a + m] + upper * row[a + m + one]
 
 
-@_jit
+@_inline
 def _project_rows(rows, voxels, offsets, axial, places, reach, planes, begin, upper):
     """Add STEPS mixed image rows to every plane: Joseph's axial footprint, linear interpolation along z."""
     start, middle, spacing, slope, difference = axial
@@ -124,7 +126,7 @@ def _project_rows(rows, voxels, offsets, axial, places, reach, planes, begin, up
                         planes[places[s] + m] += value
 
 
-@_jit
+@_inline
 def _backproject_row(planes, voxels, offset, axial, places, reach, row):
     """The adjoint of `_project_rows` for one row."""
     start, middle, spacing, slope, difference = axial
