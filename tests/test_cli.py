@@ -24,6 +24,11 @@ def run(*arguments, **kwargs):
     return CliRunner().invoke(cli.app, [str(a) for a in arguments], **kwargs)
 
 
+def heed_ctrl_c():
+    """What a shell starts in the background ignores Ctrl-C, and so would all that the tests start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def python(code, *arguments, **kwargs):
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)
@@ -178,7 +183,7 @@ sys.modules["pettutor.demo"] = module
 from pettutor.cli import app
 app(["demo"])
 """
-    with python(code) as process:
+    with python(code, preexec_fn=heed_ctrl_c) as process:
         assert process.stdout.readline() == "running\n"
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=30)

@@ -55,7 +55,7 @@ SETTINGS = {
     ),
     "mini": DemoSettings(),
     "mmr": DemoSettings(
-        dose=1.0, iterations=11, training_subjects=1, epochs=25, minutes=7.0, memory_gb=3.0, disk_mb=200
+        dose=1.0, iterations=11, training_subjects=1, epochs=25, minutes=4.0, memory_gb=3.0, disk_mb=200
     ),
 }
 

@@ -79,7 +79,7 @@ def _draw(figure, results, images, grid, ink):
     depth = f", z = {grid.coordinates()[0][plane]:.0f} mm" if grid.shape[0] > 1 else ""
     millions = results["counts"]["trues"] / 1e6
     figure.suptitle(
-        f"{results['subject']} on the {results['size']} scanner{depth} · {millions:.2g} M trues · "
+        f"{results['subject']} on the {results['size']} scanner{depth} · {millions:.3g} M trues · "
         f"{results['settings']['iterations']} MLEM iterations",
         fontsize=11,
         color=ink,
