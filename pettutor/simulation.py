@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pettutor.acquisition import AcquisitionModel, check_fwhm
+from pettutor.acquisition import AcquisitionModel, check_fwhm, gaussian_filter
 from pettutor.arrays import array_module, check_array, is_cupy, random_generator, to_numpy
 from pettutor.projector import Projector
 
@@ -197,8 +197,6 @@ def _like_zeros(sinogram):
 
 
 def _scatter_shape(pet, projector):
-    from pettutor.acquisition import gaussian_filter
-
     # scattered photons forget fine structure: a blur of about 10 cm is the usual picture of it
     return projector(gaussian_filter(pet, 100.0, projector.grid))
 

@@ -1,13 +1,11 @@
 """The house: floors of the imports, and a light start."""
 
 import ast
-import os
-import subprocess
-import sys
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from processes import run_python
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pettutor"
@@ -163,14 +161,6 @@ def test_modules_are_short():
     """A module that outgrows 300 lines is asked why; 350 is the end."""
     long = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in sources()}
     assert not {name: lines for name, lines in long.items() if lines > 350}
-
-
-def run_python(code, **environment):
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=os.environ | environment
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
 
 
 def test_import_is_light():

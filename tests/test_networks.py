@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from processes import run_python
 
 from pettutor import networks
 from pettutor.networks import backend, training
@@ -275,14 +276,6 @@ def test_two_builds_of_tensorflow_are_found(monkeypatch):
     assert "pip uninstall -y tensorflow tensorflow-cpu" in backend._two_builds(backend.tensorflow_builds())
     here.remove("tensorflow")
     assert backend.tensorflow_builds() == ("tensorflow-cpu",)
-
-
-def run_python(code, **environment):
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=os.environ | environment
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
 
 
 def test_importing_the_room_loads_no_keras():

@@ -94,13 +94,6 @@ class ImageGrid:
         """The same grid at another centre (mm, z, y, x)."""
         return replace(self, centre=centre)
 
-    def coarser(self, factor):
-        """A grid of the same extent with voxels ``factor`` times as large along every axis that it divides."""
-        factor = check_count(factor, "factor")
-        shape = tuple(n // factor if n % factor == 0 else n for n in self.shape)
-        size = tuple(e / n for e, n in zip(self.size, shape, strict=True))
-        return ImageGrid(shape, size, self.centre)
-
     def cylinder_mask(self, radius):
         """Voxels whose centre lies within ``radius`` mm of the scanner's axis: bool (z, y, x), read-only."""
         radius = check_length(radius, "radius")
