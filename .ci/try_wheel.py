@@ -7,7 +7,13 @@ import pettutor as pt
 
 package = Path(pt.__file__).parent
 assert "site-packages" in package.parts, f"expected the installed package, got {package}"
-for wanted in ("projector/kernels.cu", "view/static/*.mjs", "view/static/*.css", "course/notebooks/0*.ipynb"):
+for wanted in (
+    "projector/kernels.cu",
+    "projector/tracing.cu",
+    "view/static/*.mjs",
+    "view/static/*.css",
+    "course/notebooks/0*.ipynb",
+):
     assert list(package.glob(wanted)), f"the wheel lacks {wanted}"
 assert list(Path(sys.argv[1]).glob("00_*.ipynb")), "pettutor lab did not copy the lessons"
 

@@ -62,6 +62,7 @@ class AcquisitionModel(LinearOperator):
         Probability that neither photon is absorbed, ``exp(-∫mu)``, 0 … 1.
     normalisation : float32 sinogram, optional
         Counts per unit of line integral: crystal efficiencies, ring pairs per plane, scan time; 0 in the gaps.
+        With time of flight, both factors may be (plane, view, bin): they hold for every time-of-flight bin.
     psf_fwhm : float or three floats
         Width of the Gaussian resolution model H, mm; 0 for none. H is its own adjoint.
     background : float32 sinogram or float, optional
@@ -85,7 +86,7 @@ class AcquisitionModel(LinearOperator):
         if any(self.psf_fwhm) and self.grid is None:
             raise ValueError("psf_fwhm: expected a projector with a grid (it gives the voxel size), got one without")
         factors = [
-            check_array(f, name, shape=self.out_shape, dtype=self.dtype, nonnegative=True)
+            self._check_factor(f, name)
             for f, name in ((attenuation, "attenuation"), (normalisation, "normalisation"))
             if f is not None
         ]
@@ -101,6 +102,12 @@ class AcquisitionModel(LinearOperator):
             self.background = check_array(
                 background, "background", shape=self.out_shape, dtype=self.dtype, nonnegative=True
             )
+
+    def _check_factor(self, factor, name):
+        for_all_times = len(self.out_shape) == 4 and np.ndim(factor) == 3
+        shape = self.out_shape[:3] if for_all_times else self.out_shape
+        factor = check_array(factor, name, shape=shape, dtype=self.dtype, nonnegative=True)
+        return factor[..., None] if for_all_times else factor
 
     def expected(self, x):
         """Expected counts ``A x + r`` of an image: float32 sinogram."""

@@ -1,4 +1,4 @@
-"""The command line: ``pettutor demo``, ``pettutor lab``, ``pettutor doctor``.
+"""The command line: ``pettutor demo``, ``pettutor lab``, ``pettutor doctor``, ``pettutor bench``.
 
 Heavy modules are imported inside the commands, so that ``--help`` answers at once.
 """
@@ -42,6 +42,24 @@ class Device(StrEnum):
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"
+
+
+class Model(StrEnum):
+    """System models of the projector."""
+
+    siddon = "siddon"
+    multi_ray = "multi_ray"
+    joseph = "joseph"
+    distance_driven = "distance_driven"
+
+
+class Part(StrEnum):
+    """What the benchmark measures."""
+
+    projection = "projection"
+    mlem = "mlem"
+    listmode = "listmode"
+    matrix = "matrix"
 
 
 def _one_line(error):
@@ -194,6 +212,51 @@ def doctor(debug: Debug = False):
     checks = examination.examine()
     typer.echo(examination.report(checks, style=lambda text, state: typer.style(text, fg=colours[state], bold=True)))
     raise typer.Exit(0 if examination.course_runs(checks) else 1)
+
+
+@app.command(
+    epilog="\b\nExamples:\n  pettutor bench\n  pettutor bench --size slab --only projection --only matrix\n"
+    "  pettutor bench --size mmr --repeats 5 --out mmr.json\n  pettutor bench --size mini --model joseph --scaling\n"
+    "  pettutor bench --show mmr.json --markdown",
+)
+@_friendly
+def bench(
+    size: Annotated[list[Size], typer.Option(help="Scanner; may be given several times.")] = [Size.slab, Size.mini],  # noqa: B006
+    model: Annotated[
+        list[Model] | None, typer.Option(help="System model; may be given several times. [default: all four]")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where the projector runs.")] = Device.auto,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed calls of each kind, after one that warms up.")] = 3,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads on the CPU. [default: PETTUTOR_THREADS, or the cores]")
+    ] = None,
+    only: Annotated[list[Part] | None, typer.Option(help="What to measure. [default: all four]")] = None,
+    scaling: Annotated[
+        bool, typer.Option("--scaling", help="Cost against image size, lines of response and threads as well.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Keep all numbers, machine-readable.")] = None,
+    show: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Measure nothing: show what --out kept.")
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables in Markdown.")] = False,
+    debug: Debug = False,
+):
+    """Measure the projector on this machine: seconds, lines of response a second, memory.
+
+    Each case runs in a process of its own. Forward and back projection with every model, MLEM with one, list mode,
+    the stored matrix. The sizes slab and mini take about two minutes, mmr about ten on two cores.
+    """
+    from pettutor import bench as benchmark
+
+    if show is not None:
+        report = benchmark.load_report(show)
+    else:
+        chosen = {"sizes": size, "models": model, "parts": only}
+        lists = {name: tuple(item.value for item in items) for name, items in chosen.items() if items}
+        plan = benchmark.Plan(device=device.value, repeats=repeats, threads=threads, scaling=scaling, **lists)
+        report = benchmark.run_bench(plan, out=out)
+    typer.echo(benchmark.as_markdown(report) if markdown else benchmark.as_text(report))
+    raise typer.Exit(1 if report["failed"] else 0)
 
 
 if __name__ == "__main__":

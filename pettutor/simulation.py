@@ -19,6 +19,8 @@ EFFICIENCY_SPREAD = 0.1
 class Simulation:
     """A simulated scan; every sinogram is float32 (plane, view, bin), in counts where not said otherwise.
 
+    With time of flight, counts are (plane, view, bin, tof); attenuation and normalisation hold for every bin of it.
+
     prompts : measured counts, with Poisson noise.
     trues : expected unscattered coincidences, without noise.
     randoms : expected random coincidences, flat over the live detectors' efficiencies.
@@ -94,7 +96,7 @@ def simulate(
     if not isinstance(projector, Projector):
         raise TypeError(f"projector: expected a pettutor.Projector, got {projector!r:.80}")
     scanner, grid = projector.scanner, projector.grid
-    if projector.out_shape != scanner.sinogram_shape:
+    if projector.out_shape[:3] != scanner.sinogram_shape:
         raise ValueError(f"projector: expected all views, got a subset {projector!r}")
     _check_same_grid(truth, grid)
     pet = check_array(getattr(truth, "pet", truth), "truth.pet", shape=grid.shape, nonnegative=True)
@@ -111,7 +113,8 @@ def simulate(
         raise ValueError(f"efficiency_spread: expected a share in 0 … 1 (1 excluded), got {efficiency_spread!r}")
     rng = random_generator(seed)
 
-    attenuation = attenuation_factors(mu, projector) if mu is not None else None
+    plain = projector.without_tof  # attenuation and efficiency hold for every time-of-flight bin
+    attenuation = attenuation_factors(mu, plain) if mu is not None else None
     efficiency = detector_efficiencies(scanner, efficiency_spread, rng)
     if is_cupy(pet):
         efficiency = array_module(pet).asarray(efficiency)
@@ -119,22 +122,23 @@ def simulate(
     trues = ideal(pet)
     scale = np.float32(counts / float(trues.sum(dtype=np.float64)))
     trues *= scale
+    response = efficiency if projector.tof is None else efficiency[..., None]
 
     scatter = _like_zeros(trues)
     if scatter_fraction:
-        scatter = _scatter_shape(pet, projector) * efficiency
+        scatter = _scatter_shape(pet, projector) * response
         scatter *= np.float32(_share(scatter_fraction, counts) / float(scatter.sum(dtype=np.float64)))
     randoms = _like_zeros(trues)
     if randoms_fraction:
-        randoms += efficiency  # flat over the live detectors
+        randoms += response  # flat over the live detectors, and over the time-of-flight bins
         prompts_without = counts + _share(scatter_fraction, counts)
-        randoms *= np.float32(_share(randoms_fraction, prompts_without) / float(efficiency.sum(dtype=np.float64)))
+        randoms *= np.float32(_share(randoms_fraction, prompts_without) / float(randoms.sum(dtype=np.float64)))
     return Simulation(
         prompts=_poisson(trues + randoms + scatter, rng),
         trues=trues,
         randoms=randoms,
         scatter=scatter,
-        attenuation=_like_zeros(trues) + 1 if attenuation is None else attenuation,
+        attenuation=_like_zeros(efficiency) + 1 if attenuation is None else attenuation,
         normalisation=efficiency * scale,
         psf_fwhm=check_fwhm(psf_fwhm),
         seed=seed if isinstance(seed, (int, np.integer)) else repr(seed),
@@ -203,9 +207,9 @@ def _scatter_shape(pet, projector):
 
 def _poisson(expected, rng):
     """Poisson counts in the memory layout of ``expected``, float32."""
-    by_view = to_numpy(expected).transpose(1, 2, 0)
+    by_view = np.moveaxis(to_numpy(expected), 0, -1)
     counts = np.empty(by_view.shape, np.float32)
     for v in range(len(by_view)):  # a view at a time: Poisson draws are 64-bit integers
         counts[v] = rng.poisson(by_view[v])
-    counts = counts.transpose(2, 0, 1)
+    counts = np.moveaxis(counts, -1, 0)
     return array_module(expected).asarray(counts) if is_cupy(expected) else counts

@@ -143,7 +143,7 @@ def test_wrong_marks(book, change, message):
 
 def test_wrong_names(book):
     path = (book / "source" / "03_area.py").rename(book / "source" / "Area.py")
-    with pytest.raises(ValueError, match=r"Area.py: expected a name such as 04_mlem.py"):
+    with pytest.raises(ValueError, match=r"Area.py: expected a name such as 05_mlem.py"):
         build.build_lesson(path)
 
 

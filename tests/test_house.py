@@ -27,6 +27,7 @@ FLOORS = {
     "study": 5,
     "course": 5,
     "cli": ROOF,
+    "bench": ROOF,
     "demo": ROOF,
     "doctor": ROOF,
     "report": ROOF,
@@ -40,6 +41,7 @@ SAME_FLOOR = {
     ("io", "geometry"),
     ("simulation", "acquisition"),
     ("demo", "report"),
+    ("cli", "bench"),
     ("cli", "demo"),
     ("cli", "doctor"),
 }

@@ -89,7 +89,7 @@ checks = doctor.examine()
 print(doctor.report(checks))
 
 # %% [markdown]
-# The lessons 0 to 4 need no network framework and no GPU. Keras is first needed in lesson 5. A "warn" does not stop
+# The lessons 0 to 5 need no network framework and no GPU. Keras is first needed in lesson 6. A "warn" does not stop
 # you.
 
 # %% [markdown]
@@ -102,7 +102,7 @@ print(doctor.report(checks))
 # | project: sum the activity along every line | $X$ | `pt.Projector` |
 # | simulate a scan: attenuation, detectors, blur, randoms, Poisson noise | $y$ | `pt.simulate` |
 # | write down what the reconstruction knows of the scanner | $A = N\,A_\mu\,X\,H$ and $r$ | `pt.AcquisitionModel` |
-# | reconstruct, here by maximum likelihood (**MLEM**, lesson 4) | $x$ | `pt.mlem` |
+# | reconstruct, here by maximum likelihood (**MLEM**, lesson 5) | $x$ | `pt.mlem` |
 #
 # ($N$: detectors, $A_\mu$: attenuation, $H$: blur. From here on the product is just called $A$.)
 
@@ -172,7 +172,7 @@ pt.volshow(
 # %% [markdown]
 # The large structures come back: grey and white matter, and the dark ventricles. The image is still blurred (11
 # iterations are few, and the scanner blurs), and noise begins to show. More iterations sharpen the image *and* the
-# noise: lesson 4 shows this, and lesson 5 lets a small network work on it.
+# noise: lesson 5 shows this, and lesson 6 lets a small network work on it.
 
 # %% [markdown]
 # ## Sizes
@@ -202,9 +202,10 @@ for name in pt.course.SIZES:
 # | 0 | Start here | Does everything work, and what will we build? |
 # | 1 | [The phantom](01_phantom.ipynb) | What does the scanner look at? Activity, attenuation, MR, lesions |
 # | 2 | [The scanner and its sinogram](02_scanner_and_sinogram.ipynb) | What does it see? Lines of response, sinograms |
-# | 3 | [Simulation](03_simulation.ipynb) | What does it count? Attenuation, gaps, resolution, randoms, noise |
-# | 4 | [MLEM](04_mlem.ipynb) | How does the image come back, and why does it get noisy? |
-# | 5 | [CED](05_ced.ipynb) | What can a network with 3,870 parameters do afterwards, and what not? |
+# | 3 | [The projector](03_projector.ipynb) | How does a line become numbers? Four system models, speed, memory |
+# | 4 | [Simulation](04_simulation.ipynb) | What does it count? Attenuation, gaps, resolution, randoms, noise |
+# | 5 | [MLEM](05_mlem.ipynb) | How does the image come back, and why does it get noisy? |
+# | 6 | [CED](06_ced.ipynb) | What can a network with 3,870 parameters do afterwards, and what not? |
 #
 # What comes later builds on these: faster and regularised reconstruction (OSEM, MAP-EM with MR information, kernel
 # EM), a network as a picture of the patient without training data (DIPRecon), networks that contain the
@@ -267,7 +268,7 @@ pt.volshow({"all counts": x, "short scan": x_short}, grid=grid, vmins=0, vmaxs=s
 #
 # The two photons fly apart along one line, and the detectors tell us only that line. (Some scanners measure the
 # difference of the arrival times, *time of flight*, and know the place on the line to a few centimetres. Ours does
-# not.)
+# not; lesson 3 tries it out.)
 # </details>
 #
 # <details><summary>2. What is the difference between y and ȳ?</summary>

@@ -374,7 +374,7 @@ pt.volshow({"truth": truth.pet, "back projection": smeared}, grid=grid, vmins=0,
 
 # %% [markdown]
 # So $X^T$ is not $X^{-1}$. But it is a part of every way back: it carries what the *lines* know to the *voxels*.
-# Lesson 4 puts it to work: back-project not the counts, but how much they disagree with what the present image
+# Lesson 5 puts it to work: back-project not the counts, but how much they disagree with what the present image
 # predicts.
 
 # %% [markdown]
@@ -478,7 +478,7 @@ pt.volshow({"sensitivity": sensitivity}, grid=grid, units="mm")
 # must know them. `X` projects, `X.T` back-projects, and the inner-product test shows that they belong together. Back
 # projection smears like $1/r$ and is not a reconstruction.
 #
-# **What next:** [lesson 3, simulation](03_simulation.ipynb): from line sums to counts.
+# **What next:** [lesson 3, the projector](03_projector.ipynb): what is behind `X`.
 #
 # ## Further reading
 #

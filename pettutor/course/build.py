@@ -51,7 +51,7 @@ def build_lesson(path):
 
     path = Path(path)
     if not LESSON_NAME.fullmatch(path.stem):
-        raise ValueError(f"{path.name}: expected a name such as 04_mlem.py (two digits, then small letters)")
+        raise ValueError(f"{path.name}: expected a name such as 05_mlem.py (two digits, then small letters)")
     cells = jupytext.read(path, fmt="py:percent").cells
     if not cells:
         raise ValueError(f"{path.name}: expected at least one cell, got none")

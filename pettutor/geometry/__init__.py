@@ -2,5 +2,6 @@
 
 from pettutor.geometry.grid import ImageGrid
 from pettutor.geometry.scanner import Scanner, Segment
+from pettutor.geometry.time_of_flight import TimeOfFlight
 
-__all__ = ["ImageGrid", "Scanner", "Segment"]
+__all__ = ["ImageGrid", "Scanner", "Segment", "TimeOfFlight"]

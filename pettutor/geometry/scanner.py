@@ -197,6 +197,13 @@ class Scanner:
         between = last + part[:, None] * (following - last)
         return np.where(self.live_crystals[:, None], face, between)
 
+    @cached_property
+    def crystal_tangents(self):
+        """float64 (crystal_positions, 2): unit vectors (y, x) along the crystals' faces, towards the next crystal."""
+        block = np.arange(self.crystal_positions) // self.positions_per_block
+        angle = self.first_block_angle - 2 * np.pi * block / self.blocks
+        return np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+
     def _on_block(self, block, place):
         """(y, x) of the ``place``-th crystal of a flat block."""
         angle = self.first_block_angle - 2 * np.pi * block / self.blocks

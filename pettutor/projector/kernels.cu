@@ -1,114 +1,201 @@
-// The projector on a GPU. One thread follows one line of response; neighbouring threads are neighbouring planes of the
-// same (view, bin), so their voxels are neighbours along z and every load is coalesced. Memory: image (y, x, z), sinogram
-// (view, bin, plane). The records of a line are those of footprints.py, in float32; lengths in mm.
+// The projector on a GPU: what tracing.cu finds is summed up (forward) or scattered (back). Both directions take their
+// weights from there, so they are each other's adjoint by construction.
 //
-// `trace` visits the voxels of a line with their weights once and for all: projecting sums, back projecting scatters,
-// so the two are each other's adjoint by construction.
+// Sinograms: forward, neighbouring threads are neighbouring planes of one (view, bin); back, neighbouring threads are
+// neighbouring voxels along z. Their rows are then the same, and loads and atomic sums run over contiguous memory:
+// image (y, x, z), sinogram (view, bin[, tof], plane). Back, a row collects what all planes give to a voxel before it
+// is added to the image: one atomic sum a pixel of a row, not one a plane. List mode: one thread an event.
 
-struct Grid {
-    int nz, ny, nx;
-    float dz, dy, dx;  // voxel size, mm
-};
+#include "tracing.cu"
 
-struct Sum {
-    const float *image;
-    float total;
-    __device__ void operator()(long long voxel, float weight) { total += weight * image[voxel]; }
-};
+#define MODEL                                                                                                          \
+    int nz, int ny, int nx, float dz, float half_height, float shift, float shift_step, float most_difference,         \
+        int tof_bins, float tof_width, float tof_scale
+#define THE_MODEL                                                                                                      \
+    {nz, ny, nx, dz, half_height, shift, shift_step, most_difference, tof_bins, tof_width, tof_scale}
 
-struct Scatter {
-    float *image;
-    float value;
-    __device__ void operator()(long long voxel, float weight) { atomicAdd(image + voxel, weight * value); }
-};
+// lines: (ray, view and bin); segments: forward, all planes. Threads: (plane or voxel, line of response). Blocks: (lines
+// of response, planes or voxels, TOF bins).
+#define GEOMETRY                                                                                                       \
+    const Line *__restrict__ lines, const Segment *__restrict__ segments, int rays, int lors, int segment_count,       \
+        int planes, MODEL
 
-// Linear interpolation along z at the axial position `z` (voxels): zero outside, falling off over one voxel.
-template <class Visit>
-__device__ void axial_footprint(const Grid &g, long long pixel, float weight, float z, Visit &visit)
+extern "C" __global__ void forward(const float *__restrict__ image, float *__restrict__ sinogram, GEOMETRY)
 {
-    const float whole = floorf(z);
-    const int k = (int)whole;
-    const float upper = z - whole;
-    if (k >= 0 && k < g.nz) visit(pixel * g.nz + k, weight * (1.0f - upper));
-    if (k + 1 >= 0 && k + 1 < g.nz) visit(pixel * g.nz + k + 1, weight * upper);
+    const Model model = THE_MODEL;
+    const int lor = blockIdx.x * blockDim.y + threadIdx.y, bin = blockIdx.z;
+    const int first = blockIdx.y * blockDim.x * PLANES + threadIdx.x;
+    if (lor >= lors || first >= segment_count) return;
+    Segment mine[PLANES];
+    float totals[PLANES];
+    UNROLL
+    for (int n = 0; n < PLANES; ++n) {
+        mine[n] = segments[min(first + n * (int)blockDim.x, segment_count - 1)];
+        totals[n] = 0.0f;
+    }
+    for (int ray = 0; ray < rays; ++ray) {
+        const Line line = lines[(long long)ray * lors + lor];
+        float lengths[PLANES], sums[PLANES];
+        UNROLL
+        for (int n = 0; n < PLANES; ++n) lengths[n] = full_length(line, mine[n].difference), sums[n] = 0.0f;
+        Course course = course_of(line, model, bin);
+        Row row;
+        while (course.next(row)) {
+            const float *pixels[PIXELS];
+            UNROLL
+            for (int p = 0; p < PIXELS; ++p) {
+                const int pixel = pixel_of(row, p, line, model);
+                pixels[p] = pixel < 0 ? nullptr : image + (long long)pixel * nz;
+            }
+            UNROLL
+            for (int n = 0; n < PLANES; ++n) {
+                const Axial axial(row, mine[n], model);
+                float sum = 0.0f;
+                UNROLL
+                for (int t = 0; t < VOXELS; ++t) {
+                    const int k = axial.first + t;
+                    const float weight = axial.weight(t);
+                    const bool inside = (unsigned)k < (unsigned)nz && (KIND == POINT || weight != 0.0f);
+                    float mixed = 0.0f;
+                    UNROLL
+                    for (int p = 0; p < PIXELS; ++p)
+                        if (inside && pixels[p]) mixed += row.weights[p] * __ldg(pixels[p] + k);
+                    sum += weight * mixed;
+                }
+                sums[n] += TOF ? sum * tof_weight(model, bin, row.along * lengths[n]) : sum;
+            }
+        }
+        UNROLL
+        for (int n = 0; n < PLANES; ++n) {
+            if (is_steep(line, mine[n])) {
+                float sum = 0.0f;
+                for (int k = 0; k < nz; ++k)
+                    steep_layer(line, mine[n], mine[n].whole, model, k, bin,
+                                [&](long long voxel, float weight) { sum += weight * image[voxel]; });
+                totals[n] += sum;
+            } else {
+                totals[n] += lengths[n] * sums[n];
+            }
+        }
+    }
+    float *values = sinogram + ((long long)lor * (TOF ? tof_bins : 1) + bin) * planes;
+    UNROLL
+    for (int n = 0; n < PLANES; ++n)
+        if (first + n * (int)blockDim.x < planes) values[first + n * (int)blockDim.x] = totals[n] / rays;
 }
 
-// Joseph's method: on every voxel plane across the dominant axis, bilinear interpolation. The weights are in units of
-// the line's length per plane, which `trace` returns in mm.
-template <class Visit>
-__device__ void trace(const Grid &g, bool along_y, int first, int last, float cross, float cross_step, float fraction,
-                      float fraction_step, float middle, float slope, bool steep, Visit &visit)
+extern "C" __global__ void adjoint(const float *__restrict__ sinogram, float *__restrict__ image, GEOMETRY)
 {
-    const int count = along_y ? g.nx : g.ny;
-    const int walk = along_y ? g.nx : 1;
-    const int side = along_y ? 1 : g.nx;
-    if (!steep) {
-        for (int i = first; i < last; ++i) {
-            const float position = cross + i * cross_step;
-            const float whole = floorf(position);
-            const int j = (int)whole;
-            const float upper = position - whole;
-            const float z = middle + (fraction + i * fraction_step - 0.5f) * slope;
-            const long long pixel = (long long)i * walk + (long long)j * side;
-            if (j >= 0 && j < count) axial_footprint(g, pixel, 1.0f - upper, z, visit);
-            if (j + 1 >= 0 && j + 1 < count) axial_footprint(g, pixel + side, upper, z, visit);
+    const Model model = THE_MODEL;
+    const int lor = blockIdx.x * blockDim.y + threadIdx.y, bin = blockIdx.z;
+    const int k = blockIdx.y * blockDim.x + threadIdx.x;
+    if (lor >= lors || k >= nz) return;
+    const float *values = sinogram + ((long long)lor * (TOF ? tof_bins : 1) + bin) * planes;
+    const float per_ray = 1.0f / rays;
+    for (int ray = 0; ray < rays; ++ray) {
+        const Line line = lines[(long long)ray * lors + lor];
+        Course course = course_of(line, model, bin);
+        Row rows[ROWS] = {};
+        for (;;) {
+            // several rows share what depends on a segment alone
+            int found = 0;
+            UNROLL
+            for (int r = 0; r < ROWS; ++r) found += course.next(rows[r]);
+            if (found == 0) break;
+            float totals[ROWS] = {};
+            for (int s = 0; s < segment_count; ++s) {
+                const Segment segment = segments[s];
+                if (is_steep(line, segment)) continue;
+                const float length = full_length(line, segment.difference);
+                UNROLL
+                for (int r = 0; r < ROWS; ++r) {
+                    const Axial axial(rows[r], segment, model);
+                    // voxel k is number t = k - first - m * PHASES of plane m: of so many planes as there are t >= 0
+                    const int after = k - axial.first;
+                    const int highest = (after < 0 ? after - (PHASES - 1) : after) / PHASES;  // rounded down
+                    float sum = 0.0f;
+                    UNROLL
+                    for (int n = 0; n * PHASES < VOXELS; ++n) {
+                        const int m = highest - n, t = after - m * PHASES;
+                        const float weight = axial.weight(t);
+                        if ((unsigned)m < (unsigned)segment.size && t < VOXELS && (KIND == POINT || weight != 0.0f))
+                            sum += weight * __ldg(values + segment.start + m * segment.step);
+                    }
+                    totals[r] += (TOF ? length * tof_weight(model, bin, rows[r].along * length) : length) * sum;
+                }
+            }
+            UNROLL
+            for (int r = 0; r < ROWS; ++r) {
+                if (r >= found || totals[r] == 0.0f) continue;
+                const float value = totals[r] * per_ray;
+                UNROLL
+                for (int p = 0; p < PIXELS; ++p) {
+                    const int pixel = pixel_of(rows[r], p, line, model);
+                    if (pixel >= 0) atomicAdd(image + (long long)pixel * nz + k, rows[r].weights[p] * value);
+                }
+            }
         }
+        for (int s = 0; s < segment_count; ++s) {
+            const Segment segment = segments[s];
+            if (!is_steep(line, segment)) continue;
+            for (int m = 0; m < segment.size; ++m)
+                steep_layer(line, segment, segment.whole + m * PHASES, model, k, bin,
+                            [&](long long voxel, float weight) {
+                                atomicAdd(image + voxel, weight * values[segment.start + m * segment.step]);
+                            });
+        }
+    }
+}
+
+// List mode: every event has a line and a segment (size 1) of its own, and with time of flight a bin.
+#define EVENTS                                                                                                         \
+    const Line *__restrict__ lines, const Segment *__restrict__ segments, const int *__restrict__ tof_bin, int events, \
+        MODEL
+
+// Visits every voxel that a line touches, with its weight, mm.
+template <class Visit>
+__device__ void trace(const Line &line, const Segment &segment, int bin, const Model &model, Visit visit)
+{
+    if (is_steep(line, segment)) {
+        for (int k = 0; k < model.nz; ++k) steep_layer(line, segment, segment.whole, model, k, bin, visit);
         return;
     }
-    // more parallel to z than to x and y: walk along z instead
-    for (int k = 0; k < g.nz; ++k) {
-        const float t = 0.5f + (k - middle) / slope;
-        if (t < 0.0f || t > 1.0f) continue;
-        const float step = (t - fraction) / fraction_step;
-        const float position = cross + step * cross_step;
-        const float whole_i = floorf(step), whole_j = floorf(position);
-        for (int corner = 0; corner < 4; ++corner) {
-            const int di = corner & 1, dj = corner >> 1;
-            const int i = (int)whole_i + di, j = (int)whole_j + dj;
-            if (i < 0 || i >= (along_y ? g.ny : g.nx) || j < 0 || j >= count) continue;
-            const float along = step - whole_i, across = position - whole_j;
-            const float weight = (di ? along : 1.0f - along) * (dj ? across : 1.0f - across);
-            visit(((long long)i * walk + (long long)j * side) * g.nz + k, weight);
+    const float length = full_length(line, segment.difference);
+    Course course = course_of(line, model, bin);
+    Row row;
+    while (course.next(row)) {
+        const Axial axial(row, segment, model);
+        const float scale = TOF ? length * tof_weight(model, bin, row.along * length) : length;
+        const int begin = max(0, -axial.first), end = min(axial.voxels(), model.nz - axial.first);
+        for (int t = begin; t < end; ++t) {
+            const float weight = scale * axial.weight(t);
+            UNROLL
+            for (int p = 0; p < PIXELS; ++p) {
+                const long long pixel = pixel_of(row, p, line, model);
+                if (pixel >= 0) visit(pixel * model.nz + axial.first + t, weight * row.weights[p]);
+            }
         }
     }
 }
 
-#define LINE_ARGUMENTS                                                                                                 \
-    int bins, int planes, int nz, int ny, int nx, float dz, float dy, float dx, const unsigned char *live,             \
-        const unsigned char *along_y, const int *first, const int *last, const float *cross, const float *cross_step,  \
-        const float *fraction, const float *fraction_step, const float *reach, const float *length,                    \
-        const float *middle, const float *slope, const float *difference
-
-// This thread's line: bin = blockIdx.y, view = blockIdx.z, planes across the threads of x.
-#define THIS_LINE                                                                                                      \
-    const int plane = blockIdx.x * blockDim.x + threadIdx.x;                                                           \
-    if (plane >= planes) return;                                                                                       \
-    const int line = blockIdx.z * bins + blockIdx.y;                                                                   \
-    const long long place = (long long)line * planes + plane;                                                          \
-    const Grid grid = {nz, ny, nx, dz, dy, dx};                                                                        \
-    const float run = difference[plane];                                                                               \
-    const bool steep = run > reach[line];                                                                              \
-    /* length of the line per voxel plane: voxel / |cos| with respect to the axis it walks along */                    \
-    const float extent = steep ? run : reach[line];                                                                    \
-    const float voxel = steep ? dz : (along_y[line] ? dy : dx);                                                        \
-    const float scale = voxel * sqrtf(length[line] * length[line] + run * run) / extent;
-
-#define TRACE(visit)                                                                                                   \
-    if (live[line])                                                                                                    \
-        trace(grid, along_y[line] != 0, first[line], last[line], cross[line], cross_step[line], fraction[line],        \
-              fraction_step[line], middle[plane], slope[plane], steep, visit);
-
-extern "C" __global__ void forward(const float *image, float *sinogram, LINE_ARGUMENTS)
+extern "C" __global__ void forward_events(const float *__restrict__ image, float *__restrict__ values, EVENTS)
 {
-    THIS_LINE
-    Sum sum = {image, 0.0f};
-    TRACE(sum)
-    sinogram[place] = scale * sum.total;
+    const Model model = THE_MODEL;
+    const int event = blockIdx.x * blockDim.x + threadIdx.x;
+    if (event >= events) return;
+    float sum = 0.0f;
+    trace(lines[event], segments[event], TOF ? tof_bin[event] : 0, model,
+          [&](long long voxel, float weight) { sum += weight * __ldg(image + voxel); });
+    values[event] = sum;
 }
 
-extern "C" __global__ void adjoint(const float *sinogram, float *image, LINE_ARGUMENTS)
+extern "C" __global__ void adjoint_events(const float *__restrict__ values, float *__restrict__ image, EVENTS)
 {
-    THIS_LINE
-    Scatter scatter = {image, scale * sinogram[place]};
-    TRACE(scatter)
+    const Model model = THE_MODEL;
+    const int event = blockIdx.x * blockDim.x + threadIdx.x;
+    if (event >= events) return;
+    const float value = values[event];
+    if (value == 0.0f) return;
+    trace(lines[event], segments[event], TOF ? tof_bin[event] : 0, model,
+          [&](long long voxel, float weight) { atomicAdd(image + voxel, weight * value); });
 }

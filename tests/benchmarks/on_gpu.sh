@@ -1,8 +1,15 @@
 #!/usr/bin/env bash
-# All that needs a GPU in one call, from the repository's root: the tests marked gpu, then the projection benchmark.
+# All that needs a GPU in one call, from the repository's root: the tests marked gpu, then the benchmark's tables.
+# on_gpu.sh [FILE.json]: keeps all numbers there. The tests' exit code comes back, or the benchmark's.
 set -uo pipefail
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
+nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader || true
 python3 -m pytest -q -m gpu -o addopts= -o timeout=0 -p no:cacheprovider tests/test_cuda.py
 tests=$?
-python3 tests/benchmarks/projection.py mini mmr --device cuda --repeats 5 || exit 1
+if python3 -c "import typer" 2>/dev/null; then
+  python3 -m pettutor.cli bench --size mini --size mmr --device cuda --repeats 5 \
+    --only projection --only mlem --only listmode ${1:+--out "$1"} || exit 1
+else
+  python3 tests/benchmarks/projection.py mini mmr --device cuda --repeats 5 || exit 1
+fi
 exit $tests

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 3 · From line integrals to counts
+# # 4 · From line integrals to counts
 #
 # **Purpose:** a perfect scanner would measure line integrals. A real one counts photon pairs: most of them are lost
 # on the way, some come from somewhere else, and all of them come by chance. This lesson puts these effects on, one
@@ -348,7 +348,7 @@ print("other seed, same prompts:", np.array_equal(data.prompts, other))
 # %% [markdown]
 # A warning about all simulations: we simulate with the same projector and on the same voxels with which we will
 # reconstruct. Real data do not do us this favour, so results look better than they should. It is called the
-# **inverse crime**. The course commits it knowingly, and softens it: from lesson 5 on, the reconstruction believes
+# **inverse crime**. The course commits it knowingly, and softens it: from lesson 6 on, the reconstruction believes
 # in a narrower blur (2.5 mm) than the scanner has (4.5 mm).
 #
 # ### Exercise 2
@@ -428,7 +428,7 @@ fig.tight_layout()
 # when forgotten, leaves its own mark in the image: cupping, a fixed grain, washed-out grey matter, a grey haze. The
 # remedy is always the same: put it into the model, and leave the data alone.
 #
-# **What next:** [lesson 4, MLEM](04_mlem.ipynb): how to get the image back.
+# **What next:** [lesson 5, MLEM](05_mlem.ipynb): how to get the image back.
 #
 # ## Further reading
 #

@@ -1,11 +1,11 @@
 # %% [markdown]
-# # 4 · MLEM: the image that explains the counts
+# # 5 · MLEM: the image that explains the counts
 #
 # **Purpose:** get the image back from the counts, with the method on which everything later in the course is built,
 # and understand why it gets noisy if you let it run.
 #
 # **Time:** about 50 minutes of reading; about 1 minute of computing at the default size on two cores. **You need:**
-# [lesson 3](03_simulation.ipynb) (the model $\bar y = A x + r$).
+# [lesson 4](04_simulation.ipynb) (the model $\bar y = A x + r$).
 #
 # **After this lesson you can**
 #
@@ -19,7 +19,7 @@
 # %% [markdown]
 # ## The workbench
 #
-# From now on $A$ is the whole linear model of lesson 3 (normalisation · attenuation · projection · blur), and $r$
+# From now on $A$ is the whole linear model of lesson 4 (normalisation · attenuation · projection · blur), and $r$
 # the background: $\bar y = A x + r$. To try many things quickly we work with one ring and one slice; the last
 # section does the same with the volume. The scan is short, 100,000 trues, so that noise matters.
 #
@@ -477,7 +477,7 @@ viewer
 # background, preserves the counts. What is missing in the model ends up in the image. The noise grows with the
 # iterations, so one stops early or filters, and pays with contrast.
 #
-# **What next:** [lesson 5, a first network](05_ced.ipynb), which tries to beat the Gaussian filter.
+# **What next:** [lesson 6, a first network](06_ced.ipynb), which tries to beat the Gaussian filter.
 #
 # ## Further reading
 #

@@ -1,11 +1,11 @@
 # %% [markdown]
-# # 5 · CED: a first network
+# # 6 · CED: a first network
 #
 # **Purpose:** train a small network that improves MLEM images, find out honestly whether it does, and see what it
 # does to lesions.
 #
 # **Time:** about 45 minutes of reading; about 2 minutes of computing at the default size on two cores. **You
-# need:** [lesson 4](04_mlem.ipynb) (MLEM, the Gaussian filter, NRMSE), and Keras with TensorFlow, JAX or PyTorch.
+# need:** [lesson 5](05_mlem.ipynb) (MLEM, the Gaussian filter, NRMSE), and Keras with TensorFlow, JAX or PyTorch.
 #
 # **After this lesson you can**
 #
