@@ -123,8 +123,12 @@ class AcquisitionModel(LinearOperator):
         part.out_shape = part.projector.out_shape
         for name in ("factors", "background"):
             value = getattr(self, name)
-            setattr(part, name, value[:, k::n] if np.ndim(value) else value)
+            setattr(part, name, self.subset_of(value, k, n) if np.ndim(value) else value)
         return part
+
+    def subset_of(self, array, k, n):
+        """What of a sinogram belongs to ``subset(k, n)``, as the projector says."""
+        return self.projector.subset_of(array, k, n)
 
     def _forward(self, x):
         if any(self.psf_fwhm):

@@ -47,6 +47,10 @@ class LinearOperator:
         """The ``k``-th of ``n`` view-interleaved subsets (views k, k + n, k + 2n …) as a new operator."""
         raise NotImplementedError(f"{type(self).__name__} has no subsets")
 
+    def subset_of(self, array, k, n):
+        """What of a sinogram belongs to ``subset(k, n)``: every n-th view from k on (a view of its memory)."""
+        return array[:, k::n]
+
     def _forward(self, x):
         raise NotImplementedError
 

@@ -95,6 +95,10 @@ class ListmodeProjector(LinearOperator):
         part.__dict__.pop("_cuda", None)
         return part
 
+    def subset_of(self, array, k, n):
+        """What of the events' values belongs to ``subset(k, n)``."""
+        return array[k::n]
+
     def _forward(self, x):
         return self._run("forward", x)
 

@@ -1,14 +1,21 @@
 """Maximum-likelihood expectation maximisation."""
 
-from tqdm.auto import tqdm
-
-from pettutor.arrays import array_module
-from pettutor.reconstruction.inputs import check_background, check_data, check_iterations, same_layout, start_image
-from pettutor.reconstruction.poisson import em_update, log_likelihood, ratio
-from pettutor.reconstruction.record import Record
+from pettutor.reconstruction.passes import run_passes
 
 
-def mlem(y, A, *, iterations=11, background=None, start=None, mask=None, record=None, callback=None, progress=False):
+def mlem(
+    y,
+    A,
+    *,
+    iterations=11,
+    background=None,
+    start=None,
+    mask=None,
+    sensitivity=None,
+    record=None,
+    callback=None,
+    progress=False,
+):
     """Reconstruct by MLEM: ``x ← x / (Aᵀ1) · Aᵀ(y / (A x + r))``.
 
     Parameters
@@ -25,6 +32,9 @@ def mlem(y, A, *, iterations=11, background=None, start=None, mask=None, record=
         First image, >= 0 (default: all 1). Also how to resume.
     mask : bool array of ``A.in_shape``, optional
         Voxels to reconstruct; the others stay 0.
+    sensitivity : array of ``A.in_shape``, optional
+        s, by default ``Aᵀ1``. For list mode, where A holds the lines of the detected events and y is 1 for each: the
+        back projection of 1 on all lines that the scanner could have seen.
     record : Record, optional
         Grows with log-likelihood and seconds of each iteration.
     callback : callable, optional
@@ -47,30 +57,7 @@ def mlem(y, A, *, iterations=11, background=None, start=None, mask=None, record=
     L. A. Shepp, Y. Vardi, IEEE Trans. Med. Imaging 1(2):113, 1982; K. Lange, R. Carson, J. Comput. Assist. Tomogr.
     8(2):306, 1984.
     """
-    y = check_data(y, A)
-    iterations = check_iterations(iterations)
-    r = check_background(background, A, y)
-    image = start_image(start, mask, A, y)
-    record = Record() if record is None else record
-
-    ones = array_module(y).ones(A.out_shape, A.dtype)
-    sensitivity = A.T(ones)  # s = Aᵀ1
-    del ones
-    if mask is not None:
-        sensitivity = sensitivity * mask
-    try:
-        for iteration in tqdm(range(1, iterations + 1), desc="MLEM", disable=not progress, unit="iteration"):
-            finish = record.timed()
-            expected = A(image)  # ȳ = A x + r
-            expected += r
-            y = same_layout(y, expected)
-            likelihood = log_likelihood(y, expected)
-            # x ← x / s · Aᵀ(y / ȳ)
-            image = em_update(image, A.T(ratio(y, expected)), sensitivity)
-            record.log_likelihood.append(likelihood)
-            finish()
-            if callback is not None:
-                callback(iteration, image)
-    except KeyboardInterrupt:
-        print(f"MLEM stopped after {record.iterations} iterations; this is the last finished image")
-    return image
+    return run_passes(
+        "MLEM", y, A, subsets=1, order=lambda finished: (0,), iterations=iterations, background=background, start=start,
+        mask=mask, sensitivity=sensitivity, record=record, callback=callback, progress=progress,
+    )  # fmt: skip

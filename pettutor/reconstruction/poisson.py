@@ -35,22 +35,45 @@ def ratio(measured, expected):
     return result
 
 
-def log_likelihood(measured, expected):
-    """``Σ y log ȳ - ȳ`` in float64, leaving out the constant ``log y!``; y = 0 contributes -ȳ, also at ȳ = 0."""
+def log_likelihood(measured, expected, total=None):
+    """``Σ y log ȳ - ȳ`` in float64, leaving out the constant ``log y!``; y = 0 contributes -ȳ, also at ȳ = 0.
+
+    ``total`` stands for ``Σ ȳ`` where ``expected`` does not hold every line that could have been seen (list mode).
+    """
     xp = array_module(expected)
     tiny = xp.finfo(expected.dtype).tiny
 
-    def total(mean, y):
+    def piece(mean, y):
         terms = xp.log(xp.maximum(mean, tiny))
         terms *= y
-        terms -= mean
+        if total is None:
+            terms -= mean
         return float(terms.sum(dtype="float64"))
 
-    return math.fsum(_over(total, expected, measured))
+    return math.fsum(_over(piece, expected, measured)) - (total or 0.0)
 
 
-def em_update(image, backprojected_ratio, sensitivity):
-    """``x / s · Aᵀ(y / ȳ)``, 0 where the sensitivity is 0."""
+def em_update(image, backprojected_ratio, sensitivity, elsewhere=0):
+    """``x / s · Aᵀ(y / ȳ)``; where the sensitivity is 0, ``elsewhere`` (0 or an image)."""
     xp = array_module(image)
     inside = sensitivity > 0
-    return xp.where(inside, image * backprojected_ratio / xp.where(inside, sensitivity, 1), 0).astype(image.dtype)
+    update = image * backprojected_ratio / xp.where(inside, sensitivity, 1)
+    return xp.where(inside, update, elsewhere).astype(image.dtype)
+
+
+def map_update(em_image, sensitivity, rho, reference):
+    """The maximum of ``s (x_EM log x - x) - ρ/2 (x - z)²``: positive root of ``ρ x² + (s - ρ z) x - s x_EM = 0``.
+
+    Of its two forms the one that adds numbers of one sign is taken, so nothing is lost in float32: with
+    ``b = s - ρ z`` and ``d = sqrt(b² + 4 ρ s x_EM)``, ``2 s x_EM / (d + b)`` for b > 0, else ``(d - b) / (2 ρ)``.
+    Where the sensitivity is 0 the image is 0.
+    """
+    xp = array_module(em_image)
+    b = sensitivity - rho * reference
+    counts = sensitivity * em_image
+    d = xp.sqrt(b * b + 4 * rho * counts)
+    positive = b > 0
+    # where b <= 0 with s > 0, rho cannot be 0
+    upper = 2 * counts / xp.where(positive, d + b, 1)
+    lower = (d - b) / xp.where(positive, 1, xp.where(sensitivity > 0, 2 * rho, 1))
+    return xp.where(sensitivity > 0, xp.where(positive, upper, lower), 0).astype(em_image.dtype)

@@ -10,11 +10,13 @@ class Record:
 
     log_likelihood : one value an iteration, of the image that *enters* the iteration (it comes for free there), so
         entry 0 belongs to the start image. Constant terms are left out.
+    objective : the same with the prior's penalty taken off; empty without a prior.
     seconds : wall time of each iteration.
     iterations : finished iterations.
     """
 
     log_likelihood: list = field(default_factory=list)
+    objective: list = field(default_factory=list)
     seconds: list = field(default_factory=list)
 
     @property
