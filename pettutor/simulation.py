@@ -1,6 +1,6 @@
 """Simulated scans: expected counts from a phantom, Poisson noise, and everything a reconstruction needs beside them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -46,6 +46,21 @@ class Simulation:
     def background(self):
         """Expected randoms plus scatter: what the model adds to the trues."""
         return self.randoms + self.scatter
+
+    def realisation(self, seed):
+        """The same scan once more: same expected counts and efficiencies, other noise.
+
+        Parameters
+        ----------
+        seed : int or numpy.random.Generator
+
+        Returns
+        -------
+        Simulation
+            Shares everything but its prompts.
+        """
+        prompts = _poisson(self.trues + self.randoms + self.scatter, random_generator(seed))
+        return replace(self, prompts=prompts, seed=seed if isinstance(seed, (int, np.integer)) else repr(seed))
 
     def __repr__(self):
         total = {n: float(getattr(self, n).sum(dtype=np.float64)) for n in ("prompts", "trues", "randoms", "scatter")}

@@ -109,6 +109,21 @@ def test_seeds(X, truth):
     assert not np.array_equal(one.prompts, other.prompts)
 
 
+def test_realisations_differ_in_their_noise_only(X, truth):
+    data = pt.simulate(truth, X, counts=2e6, scatter_fraction=0.1, seed=1)
+    again, same, other = (data.realisation(seed) for seed in (7, 7, 8))
+    assert np.array_equal(again.prompts, same.prompts) and not np.array_equal(again.prompts, other.prompts)
+    assert not np.array_equal(again.prompts, data.prompts) and (again.seed, data.seed) == (7, 1)
+    for name in ("trues", "randoms", "scatter", "attenuation", "normalisation"):
+        assert getattr(again, name) is getattr(data, name)
+    expected = data.trues + data.background
+    draws = np.stack([data.realisation(n).prompts for n in range(40)]).astype(float)
+    live = expected > 1
+    # Poisson: mean and variance are the expected counts
+    assert ((draws.mean(axis=0) - expected)[live] / np.sqrt(expected[live] / 40)).std() == pytest.approx(1, abs=0.02)
+    assert (draws.var(axis=0, ddof=1)[live] / expected[live]).mean() == pytest.approx(1, abs=0.02)
+
+
 def test_plain_image_has_no_attenuation(X, truth):
     data = pt.simulate(truth.pet, X, counts=1e5)
     assert (data.attenuation == 1).all()
