@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from pettutor.arrays import announce_once, check_array, find_cupy, is_cupy, resolve_device, to_numpy
+from pettutor.arrays import check_array, find_cupy, is_cupy, resolve_device, to_numpy
 from pettutor.geometry import ImageGrid, Scanner, TimeOfFlight
 from pettutor.geometry.checks import check_length
 from pettutor.operators import LinearOperator, check_subset
+from pettutor.projector.device import announce_device
 from pettutor.projector.events import STEEP, STEEPEST, CrystalFaces, sorted_events, steep_grid
 
 LISTMODE_MODELS = tuple(STEEPEST)
@@ -74,7 +75,7 @@ class ListmodeProjector(LinearOperator):
         self.event_selection = slice(0, len(starts), 1)
         self._events, self._footprint = sorted_events(starts, ends, grid, model, faces, tof, tof_bins)
         self._chosen = np.arange(len(starts))
-        self._announce()
+        announce_device(self.device)
 
     def subset(self, k, n):
         """The projector of the events k, k + n, k + 2n … of this one; geometry is shared, not computed again.
@@ -150,16 +151,6 @@ class ListmodeProjector(LinearOperator):
                     kernels = CudaEventKernels(grid, lines, *courses, self._footprint, self.tof, times)
                     self._cuda.append((axes, cupy.asarray(places), kernels))
         return self._cuda
-
-    def _announce(self):
-        if self.device == "cuda":
-            cupy = find_cupy()
-            name = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)["name"].decode()
-            announce_once(f"projecting on the GPU ({name}, CuPy)")
-        else:
-            from pettutor.threads import thread_count
-
-            announce_once(f"projecting on the CPU (numba, {thread_count()} threads)")
 
     def __getstate__(self):
         state = self.__dict__.copy()

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from pettutor.arrays import announce_once, find_cupy, is_cupy, resolve_device
+from pettutor.arrays import find_cupy, is_cupy, resolve_device
 from pettutor.geometry import ImageGrid, Scanner, TimeOfFlight
 from pettutor.operators import LinearOperator, check_subset
+from pettutor.projector.device import announce_device
 from pettutor.projector.footprints import MODELS, axial_segments, footprint, transaxial_lines
 
 
@@ -80,7 +81,7 @@ class Projector(LinearOperator):
         segments, phases = axial_segments(scanner, grid)
         self._lines, self._segments = lines, segments
         self._footprint = footprint(scanner, grid, model, rays, lines, segments, phases)
-        self._announce()
+        announce_device(self.device)
 
     def subset(self, k, n):
         """The projector of the views k, k + n, k + 2n … of this one; geometry is shared, not computed again.
@@ -148,16 +149,6 @@ class Projector(LinearOperator):
 
             self.__dict__["_cuda"] = CudaKernels(*self._geometry())
         return self._cuda
-
-    def _announce(self):
-        if self.device == "cuda":
-            cupy = find_cupy()
-            name = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)["name"].decode()
-            announce_once(f"projecting on the GPU ({name}, CuPy)")
-        else:
-            from pettutor.threads import thread_count
-
-            announce_once(f"projecting on the CPU (numba, {thread_count()} threads)")
 
     def __getstate__(self):
         state = self.__dict__.copy()
