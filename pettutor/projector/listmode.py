@@ -1,5 +1,7 @@
 """List mode: line integrals along arbitrary lines of response, one a detected event."""
 
+import copy
+
 import numpy as np
 
 from pettutor.arrays import check_array, find_cupy, is_cupy, resolve_device, to_numpy
@@ -86,14 +88,12 @@ class ListmodeProjector(LinearOperator):
             Unless 0 <= k < n <= number of events.
         """
         check_subset(k, n, self.out_shape[0])
-        part = object.__new__(type(self))
-        part.__dict__.update(self.__dict__)
+        part = copy.copy(self)  # without what lies in device memory
         selected = range(*self.event_selection.indices(len(self._events.lines)))[k::n]
         part.event_selection = slice(selected.start, selected.stop, selected.step)
         place = self._events.axial["start"][self._chosen]
         part._chosen = self._chosen[(place - selected.start) % selected.step == 0]
         part.out_shape = (len(selected),)
-        part.__dict__.pop("_cuda", None)
         return part
 
     def subset_of(self, array, k, n):

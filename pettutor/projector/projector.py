@@ -1,5 +1,7 @@
 """The projector's face: which model, which device, and the operator contract."""
 
+import copy
+
 import numpy as np
 
 from pettutor.arrays import find_cupy, is_cupy, resolve_device
@@ -92,22 +94,18 @@ class Projector(LinearOperator):
             Unless 0 <= k < n <= number of views.
         """
         check_subset(k, n, self.out_shape[1])
-        part = object.__new__(type(self))
-        part.__dict__.update(self.__dict__)
+        part = copy.copy(self)  # without what lies in device memory
         part._lines = self._lines[:, k::n]
         selected = range(*self.view_selection.indices(self.scanner.views))[k::n]
         part.view_selection = slice(selected.start, selected.stop, selected.step)
         part.out_shape = (self.out_shape[0], len(selected), *self.out_shape[2:])
-        part.__dict__.pop("_cuda", None)
         return part
 
     @property
     def without_tof(self):
         """The same projector without time of flight; geometry is shared."""
-        plain = object.__new__(type(self))
-        plain.__dict__.update(self.__dict__)
+        plain = copy.copy(self)  # without what lies in device memory
         plain.tof, plain.out_shape = None, self.out_shape[:3]
-        plain.__dict__.pop("_cuda", None)
         return plain
 
     def to_matrix(self, memory_limit=None):
