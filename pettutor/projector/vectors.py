@@ -1,37 +1,41 @@
-"""The one inner loop of the projector: a weighted sum of shifted rows, held in vector registers.
+"""The inner loops of the projector: weighted sums of shifted rows, held in vector registers.
 
 Projecting, back projecting and mixing voxels are all the same step: to LANES neighbouring numbers of one array add
 weighted runs of LANES numbers of another. Written as a loop in numba, LLVM has to test at run time whether the arrays
 overlap, and to keep the sum in memory; for runs as short as a scanner's planes that costs several times the arithmetic.
-So the step is written in LLVM's own vector type. It compiles for every processor that numba knows.
+So the step is written in LLVM's own vector type. It compiles for every processor that numba knows. List mode has the
+same step for a few voxels only (`blend`, `deposit`).
 """
 
 import os
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 LANES = 32  # four AVX registers; image rows and segments of planes are padded to a multiple
+FEW = 4  # voxels of one row that a single line of response reads at once
 
 _BYTES = ir.PointerType(ir.IntType(8))
 _FLOATS = ir.VectorType(ir.FloatType(), LANES)
+_FEW_FLOATS = ir.VectorType(ir.FloatType(), FEW)
 
 
 def _data(context, builder, array_type, array):
     return context.make_array(array_type)(context, builder, array).data
 
 
-def _run_at(builder, data, index):
-    """Pointer to the LANES numbers that begin at ``index``."""
-    return builder.bitcast(builder.gep(data, [index]), ir.PointerType(_FLOATS))
+def _run_at(builder, data, index, run=_FLOATS):
+    """Pointer to the LANES numbers that begin at ``index`` (or to a shorter run)."""
+    return builder.bitcast(builder.gep(data, [index]), ir.PointerType(run))
 
 
-def _splat(builder, value):
-    """LANES times the same number."""
-    undefined = ir.Constant(_FLOATS, ir.Undefined)
-    zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), None)
+def _splat(builder, value, run=_FLOATS):
+    """LANES times the same number (or fewer times)."""
+    undefined = ir.Constant(run, ir.Undefined)
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), run.count), None)
     first = builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
     return builder.shuffle_vector(first, undefined, zeros)
 
@@ -88,29 +92,97 @@ def _spread(typingctx, target, at, source, begin, weight):
     return signature, generate
 
 
+def _few_weights(builder, weights, first, step):
+    """weights[first + l * step] for l in range(FEW), as a vector."""
+    found = ir.Constant(_FEW_FLOATS, ir.Undefined)
+    for lane in range(FEW):
+        at = builder.add(first, builder.mul(step, ir.Constant(first.type, lane)))
+        found = builder.insert_element(
+            found, builder.load(builder.gep(weights, [at])), ir.Constant(ir.IntType(32), lane)
+        )
+    return found
+
+
 @intrinsic
-def _prefetch(typingctx, array, at):
-    signature = types.void(array, types.intp)
+def _blend(typingctx, source, at, step, count, weights, first, lanes, weight_step):
+    whole = types.intp
+    signature = types.float32(source, whole, whole, whole, weights, whole, whole, whole)
 
     def generate(context, builder, signature, arguments):
-        pointer = builder.bitcast(
-            builder.gep(_data(context, builder, signature.args[0], arguments[0]), [arguments[1]]), _BYTES
-        )
-        kind = ir.FunctionType(ir.VoidType(), [_BYTES, *[ir.IntType(32)] * 3])
-        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        to_read, keep, data = (ir.Constant(ir.IntType(32), n) for n in (0, 3, 1))
-        for line in range(0, 4 * LANES, 64):
-            place = builder.gep(pointer, [ir.Constant(ir.IntType(64), line)])
-            builder.call(prefetch, [place, to_read, keep, data])
+        source, at, step, count, weights, first, lanes, weight_step = arguments
+        source, weights = (_data(context, builder, signature.args[i], arguments[i]) for i in (0, 4))
+        total = cgutils.alloca_once_value(builder, ir.Constant(_FEW_FLOATS, None))
+        builder.store(ir.Constant(_FEW_FLOATS, None), total)
+        with cgutils.for_range(builder, count) as row:
+            place = builder.add(at, builder.mul(row.index, step))
+            weight = builder.load(builder.gep(weights, [builder.add(first, builder.mul(row.index, weight_step))]))
+            values = builder.load(_run_at(builder, source, place, _FEW_FLOATS), align=4)
+            weight = _splat(builder, weight, _FEW_FLOATS)
+            builder.store(_multiply_add(builder, weight, values, builder.load(total)), total)
+        products = builder.fmul(builder.load(total), _few_weights(builder, weights, lanes, weight_step))
+        parts = [builder.extract_element(products, ir.Constant(ir.IntType(32), lane)) for lane in range(FEW)]
+        return builder.fadd(builder.fadd(parts[0], parts[1]), builder.fadd(parts[2], parts[3]))
+
+    return signature, generate
+
+
+@intrinsic
+def _deposit(typingctx, value, target, at, step, count, weights, first, lanes, weight_step):
+    whole = types.intp
+    signature = types.void(types.float32, target, whole, whole, whole, weights, whole, whole, whole)
+
+    def generate(context, builder, signature, arguments):
+        value, target, at, step, count, weights, first, lanes, weight_step = arguments
+        target, weights = (_data(context, builder, signature.args[i], arguments[i]) for i in (1, 5))
+        along = _few_weights(builder, weights, lanes, weight_step)
+        along = builder.fmul(_splat(builder, value, _FEW_FLOATS), along)
+        with cgutils.for_range(builder, count) as row:
+            place = _run_at(builder, target, builder.add(at, builder.mul(row.index, step)), _FEW_FLOATS)
+            weight = builder.load(builder.gep(weights, [builder.add(first, builder.mul(row.index, weight_step))]))
+            weight = _splat(builder, weight, _FEW_FLOATS)
+            builder.store(_multiply_add(builder, weight, along, builder.load(place, align=4)), place, align=4)
         return context.get_dummy_value()
 
     return signature, generate
+
+
+def _prefetcher(numbers):
+    """An intrinsic that asks for so many numbers from an index on, a cache line of 64 bytes at a time."""
+
+    @intrinsic
+    def prefetch(typingctx, array, at):
+        signature = types.void(array, types.intp)
+
+        def generate(context, builder, signature, arguments):
+            pointer = builder.bitcast(
+                builder.gep(_data(context, builder, signature.args[0], arguments[0]), [arguments[1]]), _BYTES
+            )
+            kind = ir.FunctionType(ir.VoidType(), [_BYTES, *[ir.IntType(32)] * 3])
+            ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+            to_read, keep, data = (ir.Constant(ir.IntType(32), n) for n in (0, 3, 1))
+            for line in range(0, 4 * numbers, 64):
+                place = builder.gep(pointer, [ir.Constant(ir.IntType(64), line)])
+                builder.call(ask, [place, to_read, keep, data])
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return prefetch
+
+
+_prefetch, _prefetch_few = _prefetcher(LANES), _prefetcher(FEW)
 
 
 @numba.njit(inline="always")
 def prefetch(array, at):
     """Ask for array[at : at + LANES] to be in the cache soon."""
     _prefetch(array, at)
+
+
+@numba.njit(inline="always")
+def prefetch_few(array, at):
+    """Ask for array[at] and what is in the same cache line."""
+    _prefetch_few(array, at)
 
 
 @numba.njit(inline="always")
@@ -127,6 +199,21 @@ def combine(target, at, source, shift, addresses, weights, first, groups, group_
 def spread(target, at, source, begin, weight):
     """target[at + l] += weight * source[begin + l], for l in range(LANES). Nothing is checked."""
     _spread(target, at, source, begin, weight)
+
+
+@numba.njit(inline="always")
+def blend(source, at, step, count, weights, first, lanes, weight_step):
+    """sum over r in range(count), l in range(FEW) of a_r b_l source[at + r * step + l].
+
+    a_r = weights[first + r * weight_step], b_l = weights[lanes + l * weight_step]. Nothing is checked.
+    """
+    return _blend(source, at, step, count, weights, first, lanes, weight_step)
+
+
+@numba.njit(inline="always")
+def deposit(value, target, at, step, count, weights, first, lanes, weight_step):
+    """target[at + r * step + l] += value a_r b_l: the transpose of `blend`. Nothing is checked."""
+    _deposit(value, target, at, step, count, weights, first, lanes, weight_step)
 
 
 if os.environ.get("NUMBA_BOUNDSCHECK", "0") not in ("", "0"):
@@ -148,3 +235,23 @@ if os.environ.get("NUMBA_BOUNDSCHECK", "0") not in ("", "0"):
     def spread(target, at, source, begin, weight):
         for lane in range(LANES):
             target[at + lane] += weight * source[begin + lane]
+
+    @numba.njit
+    def blend(source, at, step, count, weights, first, lanes, weight_step):
+        total = np.float32(0)
+        for row in range(count):
+            for lane in range(FEW):
+                if at + row * step < 0:
+                    raise IndexError("negative index")
+                weight = weights[first + row * weight_step] * weights[lanes + lane * weight_step]
+                total += weight * source[at + row * step + lane]
+        return total
+
+    @numba.njit
+    def deposit(value, target, at, step, count, weights, first, lanes, weight_step):
+        for row in range(count):
+            for lane in range(FEW):
+                if at + row * step < 0:
+                    raise IndexError("negative index")
+                weight = weights[first + row * weight_step] * weights[lanes + lane * weight_step]
+                target[at + row * step + lane] += value * weight
