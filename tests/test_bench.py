@@ -15,7 +15,7 @@ import pettutor as pt
 from pettutor import bench, cli
 from pettutor.arrays import find_cupy
 from pettutor.bench import cases, measuring, outside, report, tables
-from pettutor.bench.plan import scalings
+from pettutor.bench.plan import METHODS, scalings
 from pettutor.projector import MODELS
 
 NO_GPU = pytest.mark.skipif(find_cupy() is not None, reason="there is a GPU here")
@@ -112,6 +112,97 @@ def test_the_rest_is_measured(measured_rest, part, whats):
             assert record["stored_bytes"] > 50 * 144 * 144
     ((_, _, header, (row,)),) = [t for t in tables.tables(measured_rest) if t[0] == tables.TITLES[part]]
     assert len(header) == len(row) and row[:2] == ["slab", "joseph"]
+
+
+# ---- methods ----
+
+
+def few_patches(monkeypatch):
+    """Learning the usual dictionary takes seconds."""
+    from pettutor import reconstruction
+
+    usual = reconstruction.learn_dictionary
+    monkeypatch.setattr(
+        reconstruction, "learn_dictionary", lambda image, mask: usual(image, mask=mask, samples=100, passes=1)
+    )
+
+
+MEASURED = ("mlem", "map_em_bowsher", "bsrem", "kernel_em", "dictionary_map")
+
+
+@pytest.fixture(scope="module")
+def methods_measured():
+    """A method of every kind at the smallest size, one timed iteration, in this process."""
+    common = {"part": "methods", "size": "slab", "model": "joseph", "device": "cpu", "repeats": 1, "threads": 2}
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        few_patches(monkeypatch)
+        return {name: cases.measure({**common, "method": name}) for name in MEASURED}
+
+
+def test_methods_are_measured(methods_measured):
+    for name, (record,) in methods_measured.items():
+        assert record["what"] == METHODS[name][0] and record["usual_iterations"] == METHODS[name][1] > 1
+        seconds, set_up = record["seconds"], record.get("set_up_seconds", 0.0)
+        assert len(seconds["all"]) == 1 and seconds["median"] > 0 and record["first_iteration_seconds"] > 0
+        rest = (record["usual_iterations"] - 1) * seconds["median"]
+        assert record["total_seconds"] == pytest.approx(set_up + record["first_iteration_seconds"] + rest, abs=2e-3)
+        assert ("set_up_seconds" in record) == (name != "mlem") == ("set_up_memory_bytes" in record)
+        assert 0 <= record["memory_bytes"] < 300e6
+    head = pt.load_subject("mni:0").on(pt.Scanner.preset("slab").image_grid()).regions["head"].sum()
+    # 48 weights a voxel of the head, each a float32 and an int32; the mask's other voxels keep one
+    assert methods_measured["kernel_em"][0]["stored_bytes"] == pytest.approx(48 * 8 * head, rel=0.1)
+
+
+def test_the_methods_are_those_of_the_library(monkeypatch):
+    """Which algorithm and prior each case runs, at which settings, with iterations and callback passed on."""
+    from pettutor import reconstruction
+    from pettutor.bench import methods as room
+
+    called = []
+
+    def recorder(name):
+        return lambda y, A, *rest, **settings: called.append((name, rest, settings))
+
+    few_patches(monkeypatch)
+    algorithms = ("mlem", "osem", "map_em", "bsrem", "kernel_em", "dictionary_map")
+    for name in algorithms:
+        monkeypatch.setattr(reconstruction, name, recorder(name))
+    case = {"size": "slab", "model": "joseph", "device": "cpu"}
+    subject = room.Subject(case)
+    A, y = room.scan(case, subject)
+    assert (y >= 1).all() and A.psf_fwhm[1] > 0 and y.max() > 10
+    made = {}
+    for name in METHODS:
+        make, run = room.prepared(name, case, A, subject)
+        made[name] = make() if make else None
+        run(y, made[name], iterations=3, callback=print)
+    assert [name for name, *_ in called] == ["mlem", "osem", *["map_em"] * 3, *algorithms[3:]]
+    assert [type(x).__name__ for x in made.values()][2:] == [
+        "Smoothness", "Bowsher", "RelativeDifference", "RelativeDifference", "KernelMatrix", "Dictionary",
+    ]  # fmt: skip
+    for (_, rest, settings), thing in zip(called, made.values(), strict=True):
+        assert settings["iterations"] == 3 and settings["callback"] is print
+        assert rest == (() if thing is None else (thing,))
+    assert [settings.get("subsets") for *_, settings in called] == [None, 8, None, None, None, 8, None, None]
+    # without unit the strengths of the quadratic and the relative difference prior differ by the activity
+    assert made["bsrem"].beta / made["map_em_quadratic"].beta == pytest.approx(subject.mean)
+
+
+def test_methods_table(methods_measured):
+    records = [record for records in methods_measured.values() for record in records]
+    ((title, words, header, rows),) = tables.tables({"records": records, "machine": {}})
+    assert title == tables.TITLES["methods"] and words == 3 and len(header) == len(rows[0])
+    cells = dict(zip(MEASURED, (dict(zip(header, row, strict=True)) for row in rows), strict=True))
+    assert [c["method"] for c in cells.values()] == [METHODS[name][0] for name in MEASURED]
+    assert cells["mlem"]["set up s"] == "–" != cells["kernel_em"]["set up s"] and cells["mlem"]["iterations"] == "60"
+    assert all(float(c["total s"]) > 0 for c in cells.values())
+
+
+def test_methods_are_cases_of_their_own():
+    plan = bench.Plan(sizes=("slab", "mini"), device="cpu", threads=1, parts="methods")
+    found = plan.cases()
+    assert [(c["size"], c["method"]) for c in found] == [(s, m) for s in ("slab", "mini") for m in METHODS]
+    assert report.describe_case(found[-1]) == "mini joseph methods dictionary_map"
 
 
 def test_progress_goes_to_stderr_and_tables_to_stdout(slab, measured):
@@ -344,13 +435,14 @@ def test_ctrl_c_leaves_what_was_measured(tmp_path, monkeypatch):
     assert "Not finished" in run("--show", tmp_path / "x.json").stdout
 
 
-def test_too_little_memory_is_told_with_the_numbers(monkeypatch):
+@pytest.mark.parametrize(("part", "needed"), [("mlem", r"2\.\d"), ("methods", r"3\.\d")])
+def test_too_little_memory_is_told_with_the_numbers(monkeypatch, part, needed):
     monkeypatch.setattr(report, "free_memory", lambda: 1e9)
     monkeypatch.setattr(report, "in_a_process", lambda case, threads: {})
     said = []
-    found = report.run_bench(bench.Plan(sizes=["mmr"], parts=["mlem"], device="cpu"), tell=said.append)
+    found = report.run_bench(bench.Plan(sizes=["mmr"], parts=[part], device="cpu"), tell=said.append)
     reason = found["skipped"][0]["reason"]
-    assert re.fullmatch(r"needs about 2\.\d GB of memory, 1\.0 GB are free", reason) and reason in "".join(said)
+    assert re.fullmatch(rf"needs about {needed} GB of memory, 1\.0 GB are free", reason) and reason in "".join(said)
 
 
 def test_a_process_without_an_answer_is_an_error():

@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 
 import pettutor.demo as demo
-from pettutor import measures
 from pettutor.demo import folder as folders
 from pettutor.demo import stages
 from pettutor.demo.settings import image_grid, other_subjects
-from pettutor.geometry import ImageGrid, Scanner
+from pettutor.geometry import Scanner
 from pettutor.networks import choose_backend
 from pettutor.report import verdict as report_verdict
 from pettutor.report.page import COLUMNS
@@ -339,26 +338,7 @@ def test_json_refuses_nan(tmp_path):
         folders.write_json(tmp_path / "x.json", {"value": float("nan")})
 
 
-# ---- Gaussian, table, verdict ------------------------------------------------------------------------------------
-
-
-def test_the_best_gaussian_is_the_best_of_a_scan():
-    rng = np.random.default_rng(0)
-    grid = ImageGrid((5, 32, 40), (2.0, 2.0, 2.0))
-    truth = np.zeros(grid.shape, np.float32)
-    truth[:, 8:24, 10:30] = 3
-    head = np.zeros(grid.shape, bool)
-    head[:, 4:28, 4:36] = True
-    image = (truth + rng.normal(0, 2, truth.shape)).astype(np.float32)
-    fwhm, best = stages.best_gaussian(image, SimpleNamespace(pet=truth, regions={"head": head}), grid)
-
-    def error(x):
-        return measures.nrmse(x, truth, normaliser="rms", mask=head)
-
-    scan = [error(stages.gaussian_filter(image, w, grid)) for w in np.arange(0, 15, 0.5)]
-    assert 1 < fwhm < 14 and error(best) <= min(scan) + 1e-4
-    perfect = stages.best_gaussian(truth, SimpleNamespace(pet=truth, regions={"head": head}), grid)
-    assert perfect[0] == 0 and np.array_equal(perfect[1], truth)
+# ---- table, verdict ----------------------------------------------------------------------------------------------
 
 
 def table(mlem, gaussian, ced=None, crc=(0.5, 0.4, 0.7)):

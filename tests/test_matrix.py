@@ -13,6 +13,7 @@ import registry
 from references import distance_driven_weights, joseph_weights, multi_ray_weights, siddon_weights
 
 import pettutor as pt
+from pettutor import memory
 from pettutor.operators import adjoint_mismatch
 from pettutor.projector import matrix_storage
 from pettutor.projector.matrix import StoredMatrix
@@ -146,7 +147,7 @@ def test_says_how_large_it_is(stored):
     matrix = stored.matrix
     assert stored.nonzeros == matrix.nnz
     assert stored.nbytes == matrix.data.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes
-    assert f"weights, {matrix_storage.size_in_words(stored.nbytes)}>" in repr(stored)
+    assert f"weights, {memory.size_in_words(stored.nbytes)}>" in repr(stored)
     assert np.shares_memory(matrix.data, stored.matrix.data)
 
 
@@ -252,13 +253,13 @@ def test_limit_is_exact_in_the_end(stored):
     assert X.to_matrix(memory_limit=needed).nonzeros == stored.nonzeros
     with pytest.raises(MemoryError) as error:
         X.to_matrix(memory_limit=needed - 1)
-    size, weights = matrix_storage.size_in_words(needed), f"{stored.nonzeros:.3g} weights"
+    size, weights = memory.size_in_words(needed), f"{stored.nonzeros:.3g} weights"
     assert f"needs {size} ({weights}), memory_limit is {size}; one of 2 subsets" in str(error.value)
     X.subset(0, 2).to_matrix(memory_limit=needed - 1)
 
 
 def test_nothing_is_stored_where_it_would_not_fit(monkeypatch):
-    monkeypatch.setattr(matrix_storage, "free_memory", lambda: 500_000)
+    monkeypatch.setattr(memory, "free_memory", lambda: 500_000)
     monkeypatch.setattr("pettutor.projector.matrix.StoredMatrix", None)  # nobody gets to make one
     with pytest.raises(MemoryError, match=r"needs (about )?\S+ kB .*500 kB are free \(nine tenths may be taken\)"):
         projector().to_matrix()
@@ -271,21 +272,21 @@ def test_memory_limit_that_is_none(limit):
 
 
 def test_free_memory_is_the_container_s_too(monkeypatch, tmp_path):
-    monkeypatch.setattr(matrix_storage, "CONTAINER", ())
-    machine = matrix_storage.free_memory()
+    monkeypatch.setattr(memory, "CONTAINER", ())
+    machine = memory.free_memory()
     assert 1e6 < machine < 1e14
     names = [str(tmp_path / name) for name in ("max", "current", "stat")]
     for name, text in zip(names, ("2000000", "1500000", "anon 7\ninactive_file 300000\n"), strict=True):
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(matrix_storage, "CONTAINER", [(*names, "inactive_file")])
-    assert matrix_storage.free_memory() == 800_000
+    monkeypatch.setattr(memory, "CONTAINER", [(*names, "inactive_file")])
+    assert memory.free_memory() == 800_000
     (tmp_path / "max").write_text("max\n")
-    assert matrix_storage.free_memory() > 1e6
+    assert memory.free_memory() > 1e6
 
 
 def test_free_memory_without_psutil(monkeypatch):
     monkeypatch.setitem(sys.modules, "psutil", None)
-    free = matrix_storage.free_memory()
+    free = memory.free_memory()
     assert free is None or 1e6 < free < 1e14
 
 
@@ -294,7 +295,7 @@ def test_free_memory_without_psutil(monkeypatch):
     [(12, "12 bytes"), (2500, "2.5 kB"), (11_600_000_000, "11.6 GB"), (27_800_000, "27.8 MB"), (2.166e12, "2,166 GB")],
 )
 def test_size_in_words(size, words):
-    assert matrix_storage.size_in_words(size) == words
+    assert memory.size_in_words(size) == words
 
 
 def test_long_indices_where_they_are_needed(monkeypatch, stored):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from registry import MatrixOperator, off_centre_grid, small_scanner
 
 import pettutor as pt
-from pettutor.reconstruction.osem import interleaved_order
+from pettutor.reconstruction.passes import interleaved_order
 
 
 class MatrixWithViews(MatrixOperator):

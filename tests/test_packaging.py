@@ -102,6 +102,7 @@ def test_every_import_is_declared():
         "skimage": "scikit-image",
         "PIL": "pillow",
         "yaml": "pyyaml",
+        "sklearn": "scikit-learn",
         "cupy": "cupy-cuda12x",
         "cupyx": "cupy-cuda12x",
     }

@@ -1,4 +1,4 @@
-"""``pettutor bench``: how fast the projector is on this machine, how much memory it takes, and what bounds it.
+"""``pettutor bench``: how fast projector and reconstruction are on this machine, their memory, and what bounds them.
 
 Every case runs in a fresh process (`worker`), so that its peak memory is its own and nothing is warm by accident. What
 comes back are flat records (`report`), kept as JSON or shown as tables (`tables`). Nothing here passes or fails.

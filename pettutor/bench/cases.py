@@ -29,6 +29,7 @@ def measure(case):
         "mlem": mlem,
         "listmode": listmode,
         "matrix": matrix,
+        "methods": methods,
     }[case["part"]](case)
 
 
@@ -85,11 +86,12 @@ def _rate(count, times, name):
     return {name: count, f"{name}_per_second": round(count / summary(times)["median"])}
 
 
-def _shapes(operator):
+def shapes(operator):
+    """Sizes for a record."""
     return {"image_shape": list(operator.in_shape), "sinogram_shape": list(operator.out_shape)}
 
 
-def _beyond(peak, *arrays):
+def beyond(peak, *arrays):
     """Bytes of a peak without those of the arrays that the caller holds anyway."""
     return max(0, peak - sum(array.nbytes for array in arrays))
 
@@ -118,12 +120,12 @@ def projection(case):
     times = seconds_of(lambda: X(image), repeats, wait, outside.note)
     lors, moved = int(np.prod(X.out_shape)), image.nbytes + sinogram.nbytes
     live = int(X.scanner.live_bins[X.view_selection].sum()) * X.out_shape[0]
-    common = {**first, **_shapes(X), "live_lors": live, "geometry_seconds": geometry, "memory_method": memory.method}
+    common = {**first, **shapes(X), "live_lors": live, "geometry_seconds": geometry, "memory_method": memory.method}
 
     def record(what, times, peak):
         # what a projection has to move at the very least: the image once and the sinogram once
         rate = {**_rate(lors, times, "lors"), "least_bytes_per_second": round(moved / summary(times)["median"])}
-        extra = {} if peak is None else {"memory_bytes": _beyond(peak, image, sinogram)}
+        extra = {} if peak is None else {"memory_bytes": beyond(peak, image, sinogram)}
         return record_of(case, what, times, **common, **rate, **extra, **outside.found())
 
     records = [record("forward", times, peak_forward)]
@@ -191,8 +193,15 @@ def mlem(case):
     first = first_call(lambda: times_of({**case, "size": "slab"}, 1))
     memory = memory_of(device)
     (X, image, y, times), peak = memory.peak_of(lambda: times_of(case, repeats))
-    extra = {"memory_bytes": _beyond(peak, image, y), "memory_method": memory.method}
-    return [record_of(case, "MLEM iteration", times, **first, **_shapes(X), **extra)]
+    extra = {"memory_bytes": beyond(peak, image, y), "memory_method": memory.method}
+    return [record_of(case, "MLEM iteration", times, **first, **shapes(X), **extra)]
+
+
+def methods(case):
+    """A reconstruction method; see `pettutor.bench.methods`."""
+    from pettutor.bench import methods as room
+
+    return room.methods(case)
 
 
 def random_events(scanner, count, seed=0):
@@ -245,7 +254,7 @@ def listmode(case):
         values = result if values is None else values
         del result
         times = seconds_of(call, repeats, wait)
-        rate = {**_rate(case["events"], times, "events"), "memory_bytes": _beyond(peak, image, values)}
+        rate = {**_rate(case["events"], times, "events"), "memory_bytes": beyond(peak, image, values)}
         records.append(record_of(case, what, times, **more, **rate))
     return records
 
@@ -269,7 +278,7 @@ def matrix(case):
     M, peak = memory.peak_of(X.to_matrix)
     building = seconds_of(X.to_matrix, case["repeats"])
     sinogram = M(image)
-    more = {**first, **_shapes(X), "stored_bytes": M.nbytes}
+    more = {**first, **shapes(X), "stored_bytes": M.nbytes}
     lors = int(np.prod(X.out_shape))
     records = [record_of(case, "matrix build", building, **more, memory_bytes=peak, memory_method=memory.method)]
     for what, call in (("matrix forward", lambda: M(image)), ("matrix back", lambda: M.T(sinogram))):

@@ -7,10 +7,22 @@ from pettutor.geometry import Scanner
 from pettutor.projector.footprints import MODELS
 from pettutor.threads import thread_count
 
-PARTS = ("projection", "mlem", "listmode", "matrix")
+PARTS = ("projection", "mlem", "listmode", "matrix", "methods")
 SIZES = ("slab", "mini", "mmr")
 LISTMODE_MODELS = ("siddon", "joseph", "distance_driven")
 EVENTS = {"slab": 100_000, "mini": 500_000, "mmr": 1_000_000}
+SUBSETS = 8
+# method: (name, iterations of a usual reconstruction: as far as 60 of MLEM go, more where a method is slow)
+METHODS = {
+    "mlem": ("MLEM", 60),
+    "osem": (f"OSEM, {SUBSETS} subsets", 8),
+    "map_em_quadratic": ("MAP-EM, quadratic", 60),
+    "map_em_bowsher": ("MAP-EM, Bowsher", 60),
+    "map_em_relative_difference": ("MAP-EM, relative difference", 60),
+    "bsrem": (f"BSREM, relative difference, {SUBSETS} subsets", 15),
+    "kernel_em": ("kernel EM, 48 neighbours", 100),
+    "dictionary_map": ("dictionary MAP, 64 atoms", 60),
+}
 MATRIX_SIZES = ("slab",)  # a stored matrix of the 3-D scanners takes tens of gigabytes or more
 
 
@@ -30,7 +42,7 @@ class Plan:
         Threads of the CPU path; by default what the projector uses on its own.
     scaling : bool
         Cost against image size, lines of response and threads as well.
-    parts : of "projection", "mlem", "listmode", "matrix"
+    parts : of "projection", "mlem", "listmode", "matrix", "methods"
 
     Raises
     ------
@@ -100,6 +112,9 @@ class Plan:
                 cases += [{**here, "part": "listmode", "model": model, "events": EVENTS[size]} for model in models]
             if "matrix" in self.parts and size in MATRIX_SIZES and self.runs_on == "cpu":
                 cases += [{**here, "part": "matrix", "model": model} for model in self.models]
+            if "methods" in self.parts:
+                reconstruction = {**here, "part": "methods", "model": self.main_model}
+                cases += [{**reconstruction, "method": method} for method in METHODS]
             if self.scaling:
                 scaled = {**here, "part": "scaling", "model": self.main_model}
                 cases += [{**scaled, **change} for change in scalings(size, common.get("threads"))]

@@ -14,12 +14,12 @@ import pettutor
 from pettutor.bench.cases import problem
 from pettutor.bench.machine import describe_machine
 from pettutor.bench.plan import Plan
-from pettutor.projector.matrix_storage import free_memory
+from pettutor.memory import free_memory
 
 FORMAT = "pettutor bench 1"
 BUSY = 0.5  # load average beyond which other programs are told to disturb
 # Arrays the size of a sinogram that are in memory at once, and what Python and its libraries take, bytes.
-SINOGRAMS, LIBRARIES = {"projection": 3, "scaling": 3, "mlem": 6}, 4e8
+SINOGRAMS, LIBRARIES = {"projection": 3, "scaling": 3, "mlem": 6, "methods": 6}, 4e8
 
 
 def run_bench(plan=None, *, out=None, tell=lambda text: print(text, file=sys.stderr, flush=True)):
@@ -41,7 +41,9 @@ def run_bench(plan=None, *, out=None, tell=lambda text: print(text, file=sys.std
         ``model``, ``device``, ``threads`` …), ``what``, ``seconds`` (``median``, ``min``, ``max``, ``all``), and as it
         applies ``image_shape``, ``sinogram_shape``, ``lors``, ``live_lors``, ``lors_per_second``, ``events…``,
         ``memory_bytes``, ``geometry_seconds``, ``first_call_seconds``, ``compiled``, ``outside_kernels`` (0 … 1),
-        ``least_bytes_per_second``, ``stored_bytes``, ``changed`` and ``factor``.
+        ``least_bytes_per_second``, ``stored_bytes``, ``changed`` and ``factor``; of a
+        reconstruction method ``method``, ``set_up_seconds``, ``set_up_memory_bytes``, ``first_iteration_seconds``,
+        ``usual_iterations`` and ``total_seconds``.
 
     Raises
     ------
@@ -87,6 +89,8 @@ def describe_case(case):
     words = [case["size"], case["model"], case["part"]]
     if case["part"] == "mlem":
         words.append(f"PSF {case['psf_fwhm']:g} mm" if case["psf_fwhm"] else "without PSF")
+    if case["part"] == "methods":
+        words.append(case["method"])
     if case["part"] == "scaling":
         words.append(f"{case['changed']} x {case['factor']:.3g}")
     return " ".join(words)
@@ -114,7 +118,8 @@ def _missing_memory(case):
     if case["device"] == "cuda" or case["part"] not in SINOGRAMS:
         return ""
     scanner, grid = problem(case)
-    values = SINOGRAMS[case["part"]] * np.prod(scanner.sinogram_shape) + 6 * np.prod(grid.shape)
+    images = 30 if case["part"] == "methods" else 6
+    values = SINOGRAMS[case["part"]] * np.prod(scanner.sinogram_shape) + images * np.prod(grid.shape)
     needed, free = 4 * float(values) + LIBRARIES, free_memory()
     if free is None or free >= needed:
         return ""

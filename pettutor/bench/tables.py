@@ -5,6 +5,7 @@ TITLES = {
     "mlem": "MLEM: seconds an iteration (spread), memory beyond one image and one sinogram",
     "listmode": "List mode: seconds (spread), million events a second, memory beyond image and events' values",
     "matrix": "Stored system matrix beside projecting on the fly: seconds (spread)",
+    "methods": "Methods: seconds to set up, an iteration (spread) and in all; memory beyond one image and one sinogram",
     "scaling": "Scaling: one thing changed at a time; seconds (spread), and multiples of the usual",
 }
 NONE = "–"
@@ -18,6 +19,7 @@ def tables(report):
         ("mlem", _mlem),
         ("listmode", _listmode),
         ("matrix", _matrix),
+        ("methods", _methods),
         ("scaling", _scaling),
     ):
         records = [r for r in report["records"] if r["part"] == part]
@@ -185,6 +187,35 @@ def _matrix(records, report):
         row = [size, model, _seconds(build), _of(build, "stored_bytes", 1e-6), *map(_seconds, both)]
         rows.append(row + [_seconds(free.get((size, model), {}).get(what)) for what in ("forward", "back")])
     return 2, header, rows
+
+
+def _methods(records, report):
+    header = [
+        "size",
+        "model",
+        "method",
+        "set up s",
+        "s an iteration",
+        "iterations",
+        "total s",
+        "set up MB",
+        "memory MB",
+    ]
+    rows = [
+        [
+            r["size"],
+            r["model"],
+            r["what"],
+            _of(r, "set_up_seconds"),
+            _seconds(r),
+            str(r["usual_iterations"]),
+            _of(r, "total_seconds"),
+            _of(r, "set_up_memory_bytes", 1e-6),
+            _of(r, "memory_bytes", 1e-6),
+        ]
+        for r in records
+    ]
+    return 3, header, rows
 
 
 def _scaling(records, report):

@@ -113,10 +113,11 @@ def run_demo(
 
 
 def _compute(size, subject, device, seed, settings, progress, staging):
-    from pettutor.demo.stages import Stopwatch, best_gaussian, measure, scan
+    from pettutor.demo.stages import NORMALISER, Stopwatch, measure, scan
     from pettutor.geometry import Scanner
     from pettutor.phantoms import load_subject
     from pettutor.projector import Projector
+    from pettutor.reconstruction import best_gaussian
     from pettutor.report import verdict, write_report
 
     begin = time.perf_counter()
@@ -134,7 +135,14 @@ def _compute(size, subject, device, seed, settings, progress, staging):
     del shown
     images = {"truth": test.truth.pet, "mlem": test.image}
     with watch.stage("best Gaussian filter", 20, "filter") as bar:
-        fwhm, images["gaussian"] = best_gaussian(test.image, test.truth, grid, bar)
+        fwhm, images["gaussian"] = best_gaussian(
+            test.image,
+            test.truth.pet,
+            grid,
+            mask=test.truth.regions["head"],
+            normaliser=NORMALISER,
+            callback=lambda width, error: bar.update(),
+        )
     network, trained_on = None, None
     if no_network is None:
         network, trained_on, no_network = _network(subject, projector, settings, seed, watch)

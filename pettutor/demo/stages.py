@@ -9,13 +9,12 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from pettutor import measures
-from pettutor.acquisition import AcquisitionModel, gaussian_filter
+from pettutor.acquisition import AcquisitionModel
 from pettutor.arrays import find_cupy, to_numpy
 from pettutor.reconstruction import Record, mlem
 from pettutor.simulation import simulate
 
 NORMALISER = "rms"
-WIDEST_GAUSSIAN = 15.0  # mm
 
 
 class Stopwatch:
@@ -102,26 +101,6 @@ def with_lesions(phantom, rng):
         if "room" not in str(error) and "middle slice" not in str(error):
             raise
         return phantom
-
-
-def best_gaussian(image, truth, grid, bar=None):
-    """The Gaussian filter that suits this image best: FWHM (mm) of the least error, and the filtered image.
-
-    It is searched on the truth, which nobody has for a patient: the most favourable filter there is.
-    """
-    from scipy.optimize import minimize_scalar
-
-    head = truth.regions["head"]
-
-    def error(fwhm):
-        if bar is not None:
-            bar.update()
-        filtered = gaussian_filter(image, fwhm, grid)
-        return measures.nrmse(filtered, truth.pet, normaliser=NORMALISER, mask=head)
-
-    found = minimize_scalar(error, bounds=(0.0, WIDEST_GAUSSIAN), method="bounded", options={"xatol": 0.05})
-    fwhm = float(found.x) if found.fun < error(0.0) else 0.0  # the search never tries its end points
-    return fwhm, gaussian_filter(image, fwhm, grid)
 
 
 def train_ced(training, validation, settings, seed, bar):

@@ -6,6 +6,7 @@ import time
 import numpy as np
 
 from pettutor.arrays import announce_once, is_cupy
+from pettutor.memory import check_memory, size_in_words
 from pettutor.operators import LinearOperator, check_subset
 from pettutor.projector import matrix_storage as storage
 from pettutor.threads import parts, reorder, share_out, thread_count
@@ -201,7 +202,7 @@ class StoredMatrix(LinearOperator):
         return (
             f"<StoredMatrix {self.model}{', time of flight' if self.tof else ''} of {self.scanner.name!r}{part}: "
             f"image {self.in_shape} -> sinogram {self.out_shape}, {self.nonzeros:.3g} weights, "
-            f"{storage.size_in_words(self.nbytes)}>"
+            f"{size_in_words(self.nbytes)}>"
         )
 
 
@@ -253,7 +254,11 @@ def build(projector, memory_limit=None):
     def check(weights, uncertain=False):
         needed = weights * (4 + columns_dtype.itemsize) + 8 * (rows + 1)  # rows are counted in 8 bytes at first
         details = f" ({weights:.3g} weights)"
-        storage.check_memory(needed, memory_limit, WHAT, details=details, views=views, uncertain=uncertain)
+        check_memory(needed, memory_limit, WHAT, details=details, remedy=subsets, uncertain=uncertain)
+
+    def subsets(times_too_large):
+        n = 1.05 * times_too_large
+        return f"one of {math.ceil(n)} subsets of the views would fit: subset(0, {math.ceil(n)})" if n <= views else ""
 
     before, begin = compiled(), time.perf_counter()
     sample = np.unique(np.linspace(0, views - 1, SAMPLE).round().astype(int))

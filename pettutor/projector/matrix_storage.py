@@ -2,7 +2,6 @@
 
 import json
 import math
-import numbers
 import os
 import tempfile
 import zipfile
@@ -13,75 +12,17 @@ from pathlib import Path
 import numpy as np
 
 from pettutor.geometry import ImageGrid, Scanner, TimeOfFlight
+from pettutor.memory import check_memory
 from pettutor.projector.footprints import MODELS
 
 FORMAT, VERSION = "pettutor stored system matrix", 1
 ARRAYS = ("weights", "columns", "pointers")
 LARGEST = np.iinfo(np.int32).max  # what a 32-bit index can say
-FREE_SHARE = 0.9  # of the free memory may be taken: images and sinograms need some too
-# A container's own limit and use of memory, which the machine's free memory does not tell (Linux, cgroups 2 and 1).
-CONTAINER = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat", "inactive_file"),
-    (
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-        "/sys/fs/cgroup/memory/memory.stat", "total_inactive_file",
-    ),
-)  # fmt: skip
 
 
 def index_dtype(largest):
     """The smaller of int32 and int64 that holds ``largest``."""
     return np.dtype(np.int32 if largest <= LARGEST else np.int64)
-
-
-def size_in_words(size):
-    """Bytes in words: "11.6 GB"."""
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= factor:
-            return f"{size / factor:.3g} {unit}" if size < 1000 * factor else f"{size / factor:,.0f} {unit}"
-    return f"{size:.0f} bytes"
-
-
-def free_memory():
-    """Bytes that this process may still take, in its container too; None where the system does not say."""
-    try:
-        import psutil
-
-        free = [psutil.virtual_memory().available]
-    except ImportError:  # the projector does without it
-        names = getattr(os, "sysconf_names", {})
-        free = [os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")] if "SC_AVPHYS_PAGES" in names else []
-    for limit, use, details, reclaimable in CONTAINER:
-        try:
-            limit, use = (int(Path(path).read_text()) for path in (limit, use))
-            counts = dict(line.split() for line in Path(details).read_text().splitlines())
-            free.append(max(0, limit - use + int(counts[reclaimable])))
-        except (OSError, ValueError, KeyError):  # no such container, or "max": no limit
-            continue
-    return min(free, default=None)
-
-
-def check_memory(needed, memory_limit, what, *, details="", views=1, uncertain=False):
-    """Raise MemoryError where ``needed`` bytes are more than ``memory_limit`` (None: most of the free memory).
-
-    ``what`` needs them, ``views`` is how many there are to take subsets of. With ``uncertain``, ``needed`` is an
-    estimate, and what may just fit passes.
-    """
-    if memory_limit is None:
-        free = free_memory()
-        if free is None:
-            return
-        limit, words = FREE_SHARE * free, f"{size_in_words(free)} are free (nine tenths may be taken)"
-    else:
-        if isinstance(memory_limit, bool) or not isinstance(memory_limit, numbers.Real) or not memory_limit > 0:
-            raise ValueError(f"memory_limit: expected a number of bytes > 0, got {memory_limit!r}")
-        limit, words = float(memory_limit), f"memory_limit is {size_in_words(memory_limit)}"
-    if needed <= (1.2 if uncertain else 1) * limit:
-        return
-    n = math.ceil(1.05 * needed / limit) if limit else 0
-    subset = f"; one of {n} subsets of the views would fit: subset(0, {n})" if 1 < n <= views else ""
-    about = "about " if uncertain else ""
-    raise MemoryError(f"{what} needs {about}{size_in_words(needed)}{details}, {words}{subset}")
 
 
 def _check_path(path):

@@ -17,6 +17,24 @@ def check_iterations(iterations):
     return int(iterations)
 
 
+def check_number(value, expected, zero=True):
+    """A finite number >= 0 (> 0 where ``zero`` is False); ``expected`` begins the message."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = np.nan
+    if isinstance(value, bool) or not np.isfinite(number) or number < 0 or (number == 0 and not zero):
+        raise ValueError(f"{expected}, got {value!r}")
+    return number
+
+
+def check_prior(prior, *names):
+    """An object with the methods that an algorithm calls."""
+    missing = [name for name in names if not callable(getattr(prior, name, None))]
+    if missing:
+        raise TypeError(f"prior: expected an object with {' and '.join(missing)}, got {prior!r:.80}")
+
+
 def check_background(background, A, y):
     """The background to use: the argument, or the operator's own, or 0."""
     if background is None:

@@ -1,10 +1,6 @@
 """Ordered-subsets expectation maximisation."""
 
-import numpy as np
-
-from pettutor.reconstruction.passes import run_passes
-
-ORDERS = ("interleaved", "random")
+from pettutor.reconstruction.passes import order_of_passes, run_passes
 
 
 def osem(
@@ -66,24 +62,8 @@ def osem(
     ----------
     H. M. Hudson, R. S. Larkin, IEEE Trans. Med. Imaging 13(4):601, 1994.
     """
-    if isinstance(subsets, bool) or not isinstance(subsets, (int, np.integer)) or subsets < 1:
-        raise ValueError(f"subsets: expected a whole number >= 1, got {subsets!r}")
-    if order not in ORDERS:
-        raise ValueError(f"order: expected one of {', '.join(map(repr, ORDERS))}, got {order!r}")
-
-    def order_of_pass(finished):
-        if order == "interleaved":
-            return interleaved_order(subsets)
-        drawn = seed if isinstance(seed, np.random.Generator) else np.random.default_rng((seed, finished))
-        return drawn.permutation(subsets).tolist()
-
     return run_passes(
-        "OSEM", y, A, subsets=int(subsets), order=order_of_pass, iterations=iterations, background=background,
-        start=start, mask=mask, sensitivity=sensitivity, record=record, callback=callback, progress=progress,
+        "OSEM", y, A, subsets=subsets, order=order_of_passes(subsets, order, seed), iterations=iterations,
+        background=background, start=start, mask=mask, sensitivity=sensitivity, record=record, callback=callback,
+        progress=progress,
     )  # fmt: skip
-
-
-def interleaved_order(subsets):
-    """range(subsets) so that neighbours in time lie far apart: by their binary digits read backwards."""
-    digits = max(1, (subsets - 1).bit_length())
-    return sorted(range(subsets), key=lambda k: int(f"{k:0{digits}b}"[::-1], 2))

@@ -1,13 +1,16 @@
-"""The loop that MLEM and OSEM share: passes over the data, in one part or in several."""
+"""The loop that all algorithms share: passes over the data, in one part or in several, in some order."""
 
 from typing import NamedTuple
 
+import numpy as np
 from tqdm.auto import tqdm
 
 from pettutor.arrays import array_module, check_array
 from pettutor.reconstruction.inputs import check_background, check_data, check_iterations, same_layout, start_image
-from pettutor.reconstruction.poisson import em_update, log_likelihood, map_update, ratio
+from pettutor.reconstruction.poisson import em_update, log_likelihood, ratio
 from pettutor.reconstruction.record import Record
+
+ORDERS = ("interleaved", "random")
 
 
 class Part(NamedTuple):
@@ -35,10 +38,13 @@ def run_passes(
     callback,
     progress,
     prior=None,
+    steps=None,
 ):
     """``iterations`` passes over ``subsets`` parts of the data; ``order(finished passes)`` gives the parts' order.
 
-    See `mlem`, `osem` and `map_em` (which alone gives a prior) for the other arguments.
+    ``steps(finished passes, image, parts)`` is called before every pass and gives its update: a function of the image,
+    ``Aᵀ(y/ȳ)`` of a part and its sensitivity, to the new image; by default that of EM. ``prior.value`` makes the
+    objective. See `mlem`, `osem` and `map_em` for the other arguments.
     """
     y = check_data(y, A)
     iterations = check_iterations(iterations)
@@ -69,6 +75,7 @@ def run_passes(
         for iteration in tqdm(range(1, iterations + 1), desc=name, disable=not progress, unit="iteration"):
             finish = record.timed()
             likelihood, entering = 0.0, image
+            step = (steps or em_steps)(record.iterations, image, parts)
             for k in order(record.iterations):
                 operator, _, background_of_part, seen = parts[k]
                 expected = operator(image)  # ȳ = A x + r
@@ -77,10 +84,7 @@ def run_passes(
                 counts = parts[k].counts
                 total = float((seen * image).sum(dtype="float64")) if detected_only else None
                 likelihood += log_likelihood(counts, expected, total)
-                # x ← x / s · Aᵀ(y / ȳ)
-                back = operator.T(ratio(counts, expected))
-                em_image = em_update(image, back, seen, elsewhere=0 if subsets == 1 else image)
-                image = em_image if prior is None else map_update(em_image, seen, *prior.surrogate(image))
+                image = step(image, operator.T(ratio(counts, expected)), seen)
             finished = image
             record.log_likelihood.append(likelihood)
             if prior is not None:
@@ -91,3 +95,31 @@ def run_passes(
     except KeyboardInterrupt:
         print(f"{name} stopped after {record.iterations} iterations; this is the last finished image")
     return finished
+
+
+def em_steps(finished, image, parts):
+    """EM's update: ``x ← x / s · Aᵀ(y / ȳ)``; a voxel that one of several parts does not see keeps its value."""
+    whole = len(parts) == 1
+    return lambda image, back, seen: em_update(image, back, seen, elsewhere=0 if whole else image)
+
+
+def order_of_passes(subsets, order, seed):
+    """A function from the number of finished passes to the order of the subsets in the next one."""
+    if isinstance(subsets, bool) or not isinstance(subsets, (int, np.integer)) or subsets < 1:
+        raise ValueError(f"subsets: expected a whole number >= 1, got {subsets!r}")
+    if order not in ORDERS:
+        raise ValueError(f"order: expected one of {', '.join(map(repr, ORDERS))}, got {order!r}")
+
+    def of_pass(finished):
+        if order == "interleaved":
+            return interleaved_order(subsets)
+        drawn = seed if isinstance(seed, np.random.Generator) else np.random.default_rng((seed, finished))
+        return drawn.permutation(subsets).tolist()
+
+    return of_pass
+
+
+def interleaved_order(subsets):
+    """range(subsets) so that neighbours in time lie far apart: by their binary digits read backwards."""
+    digits = max(1, (subsets - 1).bit_length())
+    return sorted(range(subsets), key=lambda k: int(f"{k:0{digits}b}"[::-1], 2))

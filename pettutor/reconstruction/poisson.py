@@ -61,12 +61,12 @@ def em_update(image, backprojected_ratio, sensitivity, elsewhere=0):
     return xp.where(inside, update, elsewhere).astype(image.dtype)
 
 
-def map_update(em_image, sensitivity, rho, reference):
+def map_update(em_image, sensitivity, rho, reference, elsewhere=0):
     """The maximum of ``s (x_EM log x - x) - ρ/2 (x - z)²``: positive root of ``ρ x² + (s - ρ z) x - s x_EM = 0``.
 
     Of its two forms the one that adds numbers of one sign is taken, so nothing is lost in float32: with
     ``b = s - ρ z`` and ``d = sqrt(b² + 4 ρ s x_EM)``, ``2 s x_EM / (d + b)`` for b > 0, else ``(d - b) / (2 ρ)``.
-    Where the sensitivity is 0 the image is 0.
+    Where the sensitivity is 0, ``elsewhere`` (0 or an image).
     """
     xp = array_module(em_image)
     b = sensitivity - rho * reference
@@ -76,4 +76,21 @@ def map_update(em_image, sensitivity, rho, reference):
     # where b <= 0 with s > 0, rho cannot be 0
     upper = 2 * counts / xp.where(positive, d + b, 1)
     lower = (d - b) / xp.where(positive, 1, xp.where(sensitivity > 0, 2 * rho, 1))
-    return xp.where(sensitivity > 0, xp.where(positive, upper, lower), 0).astype(em_image.dtype)
+    return xp.where(sensitivity > 0, xp.where(positive, upper, lower), elsewhere).astype(em_image.dtype)
+
+
+def preconditioner(image, sensitivity, curvature, delta):
+    """``(x + δ) / (s + (x + δ) c)``: one over the objective's curvature, s/x of the likelihood and c of the prior.
+
+    delta > 0 lets an image leave 0. Where the sensitivity is 0 it is 0.
+    """
+    xp = array_module(image)
+    inside = sensitivity > 0
+    shifted = image + delta
+    return xp.where(inside, shifted / xp.where(inside, sensitivity + shifted * curvature, 1), 0).astype(image.dtype)
+
+
+def gradient_update(image, step, gradient):
+    """``x + step · gradient``, and 0 where that is negative; 0 too where the step is (the sensitivity is 0)."""
+    xp = array_module(image)
+    return xp.where(step > 0, xp.maximum(image + step * gradient, 0), 0).astype(image.dtype)

@@ -13,11 +13,14 @@ class Record:
     objective : the same with the prior's penalty taken off; empty without a prior.
     seconds : wall time of each iteration.
     iterations : finished iterations.
+    coefficients : what a method works on where that is not the image alone, after the last iteration (kernel EM: alpha;
+        dictionary MAP: the codes of the patches); None elsewhere.
     """
 
     log_likelihood: list = field(default_factory=list)
     objective: list = field(default_factory=list)
     seconds: list = field(default_factory=list)
+    coefficients: object = None
 
     @property
     def iterations(self):

@@ -4,11 +4,11 @@
 set -uo pipefail
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader || true
-python3 -m pytest -q -m gpu -o addopts= -o timeout=0 -p no:cacheprovider tests/test_cuda.py
+python3 -m pytest -q -m gpu -o addopts= -o timeout=0 -p no:cacheprovider tests/test_cuda.py tests/test_reconstruction_gpu.py tests/test_measures.py
 tests=$?
 if python3 -c "import typer" 2>/dev/null; then
   python3 -m pettutor.cli bench --size mini --size mmr --device cuda --repeats 5 \
-    --only projection --only mlem --only listmode ${1:+--out "$1"} || exit 1
+    --only projection --only mlem --only listmode --only methods ${1:+--out "$1"} || exit 1
 else
   python3 tests/benchmarks/projection.py mini mmr --device cuda --repeats 5 || exit 1
 fi
