@@ -144,7 +144,7 @@ def test_learnt_dictionary_is_sparse_for_its_own_kind():
 
     middles = np.zeros((1, 48, 48), bool)
     middles[0, 2::4, 2::4] = True
-    options = dict(patch_shape=4, atoms=6, sparsity=2, mask=middles, passes=20)
+    options = dict(patch_shape=4, atoms=6, mask=middles, passes=20)
     D = pt.learn_dictionary(mosaic(1), seed=0, **options)
     assert D.patch_shape == (1, 4, 4) and D.atoms.dtype == np.float32 and "6 atoms" in repr(D)
     assert D.atoms.mean(axis=1) == pytest.approx(np.zeros(6), abs=1e-6)

@@ -89,7 +89,7 @@ checks = doctor.examine()
 print(doctor.report(checks))
 
 # %% [markdown]
-# The lessons 0 to 5 need no network framework and no GPU. Keras is first needed in lesson 6. A "warn" does not stop
+# The lessons 0 to 8 need no network framework and no GPU. Keras is first needed in lesson 9. A "warn" does not stop
 # you.
 
 # %% [markdown]
@@ -172,7 +172,7 @@ pt.volshow(
 # %% [markdown]
 # The large structures come back: grey and white matter, and the dark ventricles. The image is still blurred (11
 # iterations are few, and the scanner blurs), and noise begins to show. More iterations sharpen the image *and* the
-# noise: lesson 5 shows this, and lesson 6 lets a small network work on it.
+# noise: lesson 5 shows this, lessons 6 to 8 tame it, and lesson 9 lets a small network work on it.
 
 # %% [markdown]
 # ## Sizes
@@ -205,11 +205,13 @@ for name in pt.course.SIZES:
 # | 3 | [The projector](03_projector.ipynb) | How does a line become numbers? Four system models, speed, memory |
 # | 4 | [Simulation](04_simulation.ipynb) | What does it count? Attenuation, gaps, resolution, randoms, noise |
 # | 5 | [MLEM](05_mlem.ipynb) | How does the image come back, and why does it get noisy? |
-# | 6 | [CED](06_ced.ipynb) | What can a network with 3,870 parameters do afterwards, and what not? |
+# | 6 | [From MLEM to OSEM](06_osem.ipynb) | How to get there faster, and what are noise and bias over 20 scans? |
+# | 7 | [MAP, priors and MR](07_map.ipynb) | What else do we know about the image, and what does it cost to say so? |
+# | 8 | [Kernel EM and dictionaries](08_kernel_dictionary.ipynb) | Can MR tell the shapes of which the image is built? |
+# | 9 | [CED](09_ced.ipynb) | What can a network with 3,870 parameters do afterwards, and what not? |
 #
-# What comes later builds on these: faster and regularised reconstruction (OSEM, MAP-EM with MR information, kernel
-# EM), a network as a picture of the patient without training data (DIPRecon), networks that contain the
-# reconstruction itself (EM-Net, MAPEM-Net, BCD-Net), and fair comparisons between all of them.
+# What comes later builds on these: a network as a picture of the patient without training data (DIPRecon), networks
+# that contain the reconstruction itself (EM-Net, MAPEM-Net, BCD-Net), and fair comparisons between all of them.
 
 # %% [markdown]
 # ## When something goes wrong

@@ -477,7 +477,7 @@ viewer
 # background, preserves the counts. What is missing in the model ends up in the image. The noise grows with the
 # iterations, so one stops early or filters, and pays with contrast.
 #
-# **What next:** [lesson 6, a first network](06_ced.ipynb), which tries to beat the Gaussian filter.
+# **What next:** [lesson 6, from MLEM to OSEM](06_osem.ipynb): faster, and measured over twenty scans.
 #
 # ## Further reading
 #

@@ -5,5 +5,16 @@
 
 from pettutor.course.folder import CopyReport, copy_lessons, lessons, lessons_folder
 from pettutor.course.settings import SIZES, size
+from pettutor.course.stored import stored_curves, stored_rows, study_file
 
-__all__ = ["SIZES", "CopyReport", "copy_lessons", "lessons", "lessons_folder", "size"]
+__all__ = [
+    "SIZES",
+    "CopyReport",
+    "copy_lessons",
+    "lessons",
+    "lessons_folder",
+    "size",
+    "stored_curves",
+    "stored_rows",
+    "study_file",
+]

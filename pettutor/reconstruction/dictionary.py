@@ -165,7 +165,7 @@ class Dictionary:
         return f"<Dictionary of {len(self.atoms)} atoms, patches of {' × '.join(map(str, self.patch_shape))} voxels>"
 
 
-def learn_dictionary(image, *, patch_shape=5, atoms=64, sparsity=3, samples=2000, mask=None, passes=2, seed=0):
+def learn_dictionary(image, *, patch_shape=5, atoms=64, samples=2000, mask=None, passes=2, seed=0):
     """Learn a dictionary from the patches of an image, such as the patient's MR (scikit-learn, mini-batches).
 
     Minimises ``Σ_p (½ |R_p z - m_p - D α_p|² + |α_p|₁)`` over atoms of length 1 and over the codes, by turns; the
@@ -181,9 +181,6 @@ def learn_dictionary(image, *, patch_shape=5, atoms=64, sparsity=3, samples=2000
         Voxels of a patch (z, y, x); one number for all axes but those of a single voxel.
     atoms : int
         Atoms in all.
-    sparsity : int
-        With how many atoms a patch is going to be coded (beside its mean): checked against the dictionary's size; the
-        learning itself does not depend on it.
     samples : int
         Patches to learn from, drawn where there are more.
     mask : bool array, optional
@@ -217,7 +214,6 @@ def learn_dictionary(image, *, patch_shape=5, atoms=64, sparsity=3, samples=2000
     if any(n < p for n, p in zip(image.shape, patch_shape, strict=True)):
         raise ValueError(f"image: expected at least the patch's {tuple(patch_shape)} voxels, got {image.shape}")
     check_whole(atoms, "atoms", 1, None)
-    check_whole(sparsity, "sparsity", 1, min(atoms, math.prod(patch_shape) - 1))
     rng = random_generator(seed)
     patches = np.lib.stride_tricks.sliding_window_view(image, patch_shape)
     if mask is not None:
@@ -234,8 +230,8 @@ def learn_dictionary(image, *, patch_shape=5, atoms=64, sparsity=3, samples=2000
         raise ValueError(f"image: expected at least {atoms} patches with contrast (one an atom), got {len(chosen)}")
     chosen = chosen / chosen.std()
     learning = MiniBatchDictionaryLearning(
-        atoms, batch_size=256, max_iter=passes, fit_algorithm="lars", transform_algorithm="omp",
-        transform_n_nonzero_coefs=sparsity, random_state=int(rng.integers(2**31)), max_no_improvement=None, tol=0,
+        atoms, batch_size=256, max_iter=passes, fit_algorithm="lars", max_no_improvement=None, tol=0,
+        random_state=int(rng.integers(2**31)),
     )  # fmt: skip
     learnt = learning.fit(chosen).components_
     return Dictionary(learnt.astype(image.dtype), patch_shape)

@@ -210,7 +210,7 @@ class DictionaryMAP(_WithStart):
     def run(s, scenario, y, A, seed, **loop):
         from pettutor.reconstruction import dictionary_map, learn_dictionary
 
-        learning = {"patch_shape": s.patch, "atoms": s.atoms, "sparsity": s.sparsity}
+        learning = {"patch_shape": s.patch, "atoms": s.atoms}
         truth = scenario.truth
         dictionary = scenario.kept(
             ["dictionary", s.mr, learning],

@@ -1,0 +1,50 @@
+"""Results that the lessons show and that take too long for a class: tables made by a committed study.
+
+To make them again: ``pettutor study FILE --out DIR`` with the path that `study_file` gives, and then
+``python -m pettutor.course.keep DIR/baselines``.
+"""
+
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "studies"
+
+
+def study_file(name="baselines"):
+    """Path of the study (YAML) that made a stored table; ``pettutor study PATH`` makes it again.
+
+    Raises
+    ------
+    ValueError
+        No such study; the message names those that there are.
+    """
+    path = FOLDER / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(repr(p.stem) for p in FOLDER.glob("*.yaml")))
+        raise ValueError(f"name: expected a stored study ({known}), got {name!r}")
+    return path
+
+
+def stored_curves(name="baselines"):
+    """Noise–contrast curves of a stored study, as `pettutor.Study.curves` gives them: means over the realisations.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a region of every method, setting, iteration and filter.
+    """
+    return _read(name, "curves")
+
+
+def stored_rows(name="baselines"):
+    """What the curves are means of: one row a realisation more, as `pettutor.Study.region_rows` gives them.
+
+    For `pettutor.measures.compare_at_equal_noise`.
+    """
+    return _read(name, "rows")
+
+
+def _read(name, kind):
+    import pandas as pd
+
+    study_file(name)
+    return pd.read_parquet(FOLDER / f"{name}-{kind}.parquet")
