@@ -346,3 +346,12 @@ def test_pictures_that_cannot_be(table, axes, change, message):
 def test_the_room_is_light():
     loaded = run_python("import sys, pettutor.measures; print(*sys.modules)").split()
     assert not {"pandas", "matplotlib", "skimage", "scipy"} & set(loaded)
+
+
+def test_lines_of_more_methods_than_colours_differ():
+    methods = [f"method {m}" for m in range(14) for _ in (1, 2)]
+    numbers = np.arange(len(methods), dtype=float)
+    table = pandas.DataFrame({"method": methods, "crc": numbers, "std": numbers})
+    lines = measures.plot_curves(table, pictured=0).get_legend_handles_labels()[0]
+    looks = {(line.get_color(), line.get_marker(), line.get_markerfacecolor()) for line in lines}
+    assert len(lines) == len(looks) == 14

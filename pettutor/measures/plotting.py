@@ -112,10 +112,13 @@ def _draw(ax, table, x, y, by, errors):
     for value, rows in table.groupby(by, sort=False, dropna=False):
         number, kind = kinds.index(value[0]), _index(others, value[1:])
         colour = COLOURS[number % len(COLOURS)]
+        again = number // len(COLOURS)  # the colours begin anew: other markers, and open ones
+        marker = MARKERS[(number + 3 * again) % len(MARKERS)]
         place = [AXES[name][0] * rows[name].to_numpy(np.float64) for name in (x, y)]
         (line,) = ax.plot(
-            *place, color=colour, marker=MARKERS[number % len(MARKERS)], ms=4.5, lw=1.6, ls=STYLES[kind % len(STYLES)],
-            mec="white", mew=0.6, zorder=3, label=", ".join(_text(v) for v in value),
+            *place, color=colour, marker=marker, ms=4.5, lw=1.6, ls=STYLES[kind % len(STYLES)], zorder=3,
+            mfc="white" if again % 2 else colour, mec=colour if again % 2 else "white", mew=1.1 if again % 2 else 0.6,
+            label=", ".join(_text(v) for v in value),
         )  # fmt: skip
         if errors and y == "crc" and "crc_error" in rows:
             bars = rows["crc_error"].to_numpy(np.float64)

@@ -12,8 +12,11 @@ import itertools
 
 import numpy as np
 
-from pettutor.arrays import array_module, check_array
+from pettutor.arrays import array_module, check_array, is_cupy
 from pettutor.reconstruction.inputs import check_number
+from pettutor.threads import parts, share_out
+
+PLANES = 8  # of a volume, dealt with at a time
 
 
 class Reference:
@@ -230,12 +233,29 @@ class RelativeDifference(_Neighbours):
 
     def gradient(self, x):
         """Its derivative by every voxel: ``∂φ/∂a = 2 m - m² - gamma m |m|``, m = d/t, and with -m for b."""
+        return _by_planes(self._gradient, x)
+
+    def _gradient(self, x):
         result = array_module(x).zeros_like(x)
         for here, there, w, d, inverse in self._terms(x):
             m = d * inverse
             result[here] += w * (2 * m - m * m - self.gamma * m * abs(m))
             result[there] += w * (-2 * m - m * m + self.gamma * m * abs(m))
         return result
+
+    def _curvature(self, x):
+        """The curvature of the surrogate, rho."""
+        rho = array_module(x).zeros_like(x)
+        tau = min(2**0.5, 1 + self.gamma)
+        for here, there, w, _, inverse in self._terms(x):
+            curvature = 8 / tau**2 * w * inverse
+            rho[here] += curvature
+            rho[there] += curvature
+        return rho
+
+    def curvature(self, x):
+        """Half of the surrogate's: where the image is flat, the diagonal of the Hessian."""
+        return 0.5 * _by_planes(self._curvature, x)
 
     def surrogate(self, x):
         """(rho, z): each pair adds the curvature ``8 / (τ² t)`` to its voxels, τ = min(√2, 1 + gamma).
@@ -251,14 +271,8 @@ class RelativeDifference(_Neighbours):
           above the tangent grows by ``2mδ (2 - gamma m)``, m = (p - q)/T, δ = b - a, and the bound grows by
           ``8 (p - q) δ / (τ² T) = 8 mδ / τ²``, which is no less because τ² <= 2.
         """
-        xp = array_module(x)
-        rho = xp.zeros_like(x)
-        tau = min(2**0.5, 1 + self.gamma)
-        for here, there, w, _, inverse in self._terms(x):
-            curvature = 8 / tau**2 * w * inverse
-            rho[here] += curvature
-            rho[there] += curvature
-        return rho, x - self.gradient(x) / xp.where(rho > 0, rho, 1)
+        rho = _by_planes(self._curvature, x)
+        return rho, x - self.gradient(x) / array_module(x).where(rho > 0, rho, 1)
 
 
 def strength(kappa, sensitivity, activity, order=2):
@@ -305,3 +319,20 @@ def _shifted(step, shape):
     here = tuple(slice(max(0, -s), n - max(0, s)) for s, n in zip(step, shape, strict=True))
     there = tuple(slice(max(0, s), n - max(0, -s)) for s, n in zip(step, shape, strict=True))
     return here, there
+
+
+def _by_planes(function, x, planes=PLANES):
+    """``function(x)``, some planes at a time on the threads, each with the planes beside it: no neighbour is further.
+
+    Whole volumes would go through memory once for every operation on every pair.
+    """
+    if is_cupy(x):
+        return function(x)
+    result = np.empty_like(x)
+
+    def run(begin, end):
+        low, high = max(begin - 1, 0), min(end + 1, len(x))
+        result[begin:end] = function(x[low:high])[begin - low : end - low]
+
+    share_out(run, parts(len(x), -(-len(x) // planes)))
+    return result
