@@ -54,8 +54,9 @@ def test_smoothness_equals_slow_sum():
     assert Smoothness(0.8, SIZE).value(flat) == pytest.approx(slow_penalty(flat, 0.8, SIZE), rel=1e-12)
 
 
-def test_bowsher_takes_the_most_similar_neighbours():
-    x, other = image(4), image(3)
+@pytest.mark.parametrize("planes", [3, 10])  # the second in several blocks of planes
+def test_bowsher_takes_the_most_similar_neighbours(planes):
+    x, other = image(4, (planes, 4, 5)), image(3, (planes, 4, 5))
     similar = {}
     for j in np.ndindex(x.shape):
         near = [
@@ -147,6 +148,26 @@ def test_curvature_is_half_of_the_hessian_where_two_equal_voxels_part():
 
 
 # ---- relative difference ---------------------------------------------------------------------------------------------
+
+
+def test_relative_difference_in_several_blocks_of_planes():
+    """Taller than a block: its gradient by finite differences, the curvature by a slow sum over neighbours."""
+    prior, x, step = RelativeDifference(0.7, 2.0, 0.05, SIZE), image(11, (19, 2, 3)), 1e-5
+    gradient, curvature = prior.gradient(x), prior.curvature(x)
+    for j in np.ndindex(x.shape):
+        up, down = x.copy(), x.copy()
+        up[j] += step
+        down[j] -= step
+        slope = (prior.value(up) - prior.value(down)) / (2 * step)
+        assert gradient[j] == pytest.approx(slope, rel=1e-5, abs=1e-7)
+        total = 0.0
+        for away in itertools.product((-1, 0, 1), repeat=3):
+            k = tuple(a + b for a, b in zip(j, away, strict=True))
+            if any(away) and all(0 <= a < n for a, n in zip(k, x.shape, strict=True)):
+                distance = np.sqrt(sum((s * d) ** 2 for s, d in zip(away, SIZE, strict=True)))
+                t = x[j] + x[k] + 2 * abs(x[j] - x[k]) + 0.05
+                total += 0.7 * min(SIZE) / distance * 4 / t  # 8 / (τ² t) with τ² = 2
+        assert curvature[j] == pytest.approx(total / 2, rel=1e-10)
 
 
 @pytest.mark.parametrize(("gamma", "epsilon"), [(0.0, 0.3), (0.5, 0.0), (2.0, 1e-3), (7.0, 1.0)])
