@@ -96,6 +96,26 @@ def test_any_line_against_slow_references(model, grid):
     assert Z.T(values) == close_to(back, 2e-5)
 
 
+@pytest.mark.parametrize("model", LISTMODE_MODELS)
+def test_lines_that_meet_many_planes(model):
+    """The kernels deal with 128 planes at a time: lines along x meet three such blocks, along y two."""
+    grid = pt.ImageGrid((3, 150, 290), (9.0, 2.1, 1.7), (1.3, -4.2, 5.7))
+    rng = np.random.default_rng(21)
+    half, side = 0.7 * np.array(grid.size), np.where(np.arange(40) < 25, 2, 1)  # along x, along y
+    starts, ends = (np.array(grid.centre) + (rng.random((40, 3)) - 0.5) * 0.6 * np.array(grid.size) for _ in "ab")
+    starts[np.arange(40), side], ends[np.arange(40), side] = -half[side], half[side]
+    faces = random_faces(starts, ends, 3) if model == "distance_driven" else None
+    Z = projector(starts, ends, grid, model, faces)
+    met = Z._events.lines["last"] - Z._events.lines["first"]
+    assert met.max() > 256 and ((met > 128) & (met < 256)).any()
+    image = rng.random(grid.shape, dtype=np.float32)
+    weights = np.array(
+        [reference(model, *lines, grid, faces, n) for n, lines in enumerate(zip(starts, ends, strict=True))]
+    )
+    assert Z(image) == close_to((weights * image).sum(axis=(1, 2, 3)), 2e-5)
+    assert adjoint_mismatch(Z)[0] < 1e-5
+
+
 def test_all_walk_axes_are_met():
     """The random lines above really run along each of the three axes, and along z beyond Siddon's own limit."""
     starts, ends = random_lines(GRIDS["off centre"], 300, 1)
