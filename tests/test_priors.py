@@ -54,7 +54,7 @@ def test_smoothness_equals_slow_sum():
     assert Smoothness(0.8, SIZE).value(flat) == pytest.approx(slow_penalty(flat, 0.8, SIZE), rel=1e-12)
 
 
-@pytest.mark.parametrize("planes", [3, 10])  # the second in several blocks of planes
+@pytest.mark.parametrize("planes", [3, 10, 19])  # the others in several blocks of planes
 def test_bowsher_takes_the_most_similar_neighbours(planes):
     x, other = image(4, (planes, 4, 5)), image(3, (planes, 4, 5))
     similar = {}
@@ -76,6 +76,36 @@ def test_bowsher_does_not_smooth_across_an_edge_of_the_other_image():
     other[:, :, 3:] = 9
     edge = np.where(other > 0, 4.0, 1.0)
     assert Bowsher(1.0, other, similar=5).value(edge) == 0 < Smoothness(1.0).value(edge)
+
+
+@pytest.mark.parametrize("name", ["smoothness", "Bowsher"])
+def test_quadratic_priors_in_several_blocks_of_planes(name):
+    """Taller than a block: for a parabola differences by any step are exact, and half of rho is the Hessian's."""
+    shape, step = (19, 2, 3), 0.5
+    prior = {"smoothness": Smoothness(0.7, SIZE), "Bowsher": Bowsher(0.7, image(12, shape), 7, SIZE)}[name]
+    x = image(11, shape)
+    gradient, curvature, (rho, z) = prior.gradient(x), prior.curvature(x), prior.surrogate(x)
+    here = prior.value(x)
+    if name == "smoothness":
+        assert here == pytest.approx(slow_penalty(x, 0.7, SIZE), rel=1e-12)
+    for j in np.ndindex(shape):
+        up, down = x.copy(), x.copy()
+        up[j] += step
+        down[j] -= step
+        assert gradient[j] == pytest.approx((prior.value(up) - prior.value(down)) / (2 * step), rel=1e-9, abs=1e-11)
+        assert curvature[j] == pytest.approx((prior.value(up) + prior.value(down) - 2 * here) / step**2, rel=1e-9)
+    assert rho == pytest.approx(2 * curvature, rel=1e-12)
+    assert rho * (x - z) == pytest.approx(gradient, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("ask", ["value", "gradient", "surrogate", "curvature"])
+def test_bowsher_refuses_an_image_of_another_shape(ask):
+    prior = Bowsher(1.0, image(3, (19, 4, 5)), voxel_size=SIZE)
+    for shape in ((18, 4, 5), (9, 4, 5), (19, 5, 4)):
+        with pytest.raises(
+            ValueError, match=r"image: expected shape .* \(that of the reconstruction\), got \(19, 4, 5\)"
+        ):
+            getattr(prior, ask)(image(4, shape))
 
 
 def test_gradient_is_that_of_the_value(prior):
@@ -154,6 +184,8 @@ def test_relative_difference_in_several_blocks_of_planes():
     """Taller than a block: its gradient by finite differences, the curvature by a slow sum over neighbours."""
     prior, x, step = RelativeDifference(0.7, 2.0, 0.05, SIZE), image(11, (19, 2, 3)), 1e-5
     gradient, curvature = prior.gradient(x), prior.curvature(x)
+    relative = {"potential": lambda a, b: (a - b) ** 2 / (a + b + 2 * abs(a - b) + 0.05)}
+    assert prior.value(x) == pytest.approx(slow_penalty(x, 0.7, SIZE, **relative), rel=1e-12)
     for j in np.ndindex(x.shape):
         up, down = x.copy(), x.copy()
         up[j] += step

@@ -9,9 +9,10 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import dask
-import distributed  # noqa: F401  its defaults have to be there before `dask.config.set`
+import distributed.system  # its defaults have to be there before `dask.config.set`
 import pandas as pd
 import psutil
 import pytest
@@ -20,7 +21,7 @@ from typer.testing import CliRunner
 
 import pettutor as pt
 from pettutor import cli
-from pettutor.study import cluster
+from pettutor.study import cluster, deaths
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="kills processes by POSIX signals")
 
@@ -36,14 +37,36 @@ STUDY = {
         "MAP": {"algorithm": "map_em", "prior": "quadratic", "kappa": [0.1, 0.5], "iterations": 2},
     },
 }
-# What a worker loads when it starts: the subject without growing it anew, and cells that end their process or fail
+# What a worker loads when it starts: the subject without growing it anew, and cells that end their process or fail,
+# by their number of subsets
 PRELOADED = """
-import os, pathlib, pickle, signal, time
-from pettutor.study import cell, scenario
+import os, pathlib, pickle, signal, sys, threading, time
+import numpy as np
+from pettutor.study import cell, methods, scenario
 folder = pathlib.Path({folder!r})
 subject = pickle.loads((folder / "subject").read_bytes())
 scenario._subject = lambda name: subject
 run_cell = cell.__dict__.setdefault("honest_run_cell", cell.run_cell)  # this file may be loaded twice
+osem = methods.__dict__.setdefault("honest_osem", methods.OSEM.run)
+
+class Unspeakable(Exception):
+    def __init__(self, text, lock):  # its lock cannot be pickled; nor would it be made again without one
+        super().__init__(text)
+        self.lock = lock
+    def __str__(self):
+        return self.args[0].upper()
+
+def fail(settings, *args, **loop):
+    if settings.subsets in (4, 5):
+        raise Unspeakable("it holds a lock" if settings.subsets == 4 else 5, threading.Lock())
+    if settings.subsets == 6:
+        sys.exit("no more")
+    return osem(settings, *args, **loop)
+
+def hold(bytes):
+    pieces = [np.ones(10**7, np.uint8) for _ in range(int(bytes / 10**7))]
+    time.sleep(0.5)  # for Dask to look, every 0.1 s
+    return pieces
 
 def faulty(task):
     subsets = task["settings"].get("subsets", 0)
@@ -53,9 +76,18 @@ def faulty(task):
         (marks / f"{{os.getpid()}}-{{time.time_ns()}}").touch()
     if subsets == 3 or (subsets == 2 and len(list(marks.iterdir())) == 1):
         os.kill(os.getpid(), signal.SIGKILL)
+    if subsets == 7:
+        raise Unspeakable("outside", threading.Lock())
+    if subsets == 8:
+        hold(0.7e9)
+    if subsets == 9:  # what stays in a process: more than the share of its limit at which Dask would let it wait
+        import distributed, psutil
+        limit, taken = distributed.get_worker().memory_manager.memory_limit, psutil.Process().memory_info().rss
+        cell.hoard = hold(0.88 * limit - taken)
     return run_cell(task)
 
 cell.run_cell = faulty
+methods.OSEM.run = staticmethod(fail)
 """
 
 
@@ -90,23 +122,89 @@ def same_results(study, other):
 @pytest.mark.slow
 def test_four_workers_and_their_deaths(alone, tmp_path, preload):
     """Some cells end their worker, once or always; every other cell is computed, and once."""
-    faulty = {"algorithm": "osem", "subsets": [2, 3, 1000], "iterations": 1}
+    faulty = {"algorithm": "osem", "subsets": [2, 3, 4, 5, 6, 7, 1000], "iterations": 1}
     both = pt.Study(STUDY | {"methods": STUDY["methods"] | {"OSEM": faulty}}, out=tmp_path)
     both.cells = [c for c in both.cells if c.labels["method"] != "OSEM" or c.labels["realisation"] == 0]
     summary = both.run(workers=4, progress=False)
     cells = both.cell_table
-    assert (summary.computed, len(summary.failed)) == (12 + 1, 2)
+    assert (summary.computed, len(summary.failed)) == (12 + 1, 6)
     assert cells[cells.method != "OSEM"].state.eq("done").all() and cells.query("state == 'done'").worker.nunique() > 1
     faults = cells[cells.method == "OSEM"].set_index("setting")
     assert faults.state["subsets=2"] == "done"
     assert "the worker process ended 3 times while it computed this cell" in faults.error["subsets=3"]
-    assert [len(list((tmp_path / f"subsets-{n}").iterdir())) >= 2 for n in (2, 3)] == [True, True]
+    assert [attempts(tmp_path, n) >= 2 for n in (2, 3)] == [True, True]
     assert faults.error["subsets=1000"].startswith("ValueError: subset: expected 0 <= k < n <= 144")
+    # errors that cannot be sent to this process, or not even be told
+    assert faults.error["subsets=4"] == "Unspeakable: IT HOLDS A LOCK" and "in fail" in faults.traceback["subsets=4"]
+    assert faults.error["subsets=5"] == "Unspeakable: (an error without a text)"
+    assert faults.error["subsets=6"] == "SystemExit: no more"
+    assert "Unspeakable('outside')" in faults.error["subsets=7"]
+    # once, or again where it waited for a worker that another cell ended
+    assert max(attempts(tmp_path, n) for n in (4, 5, 6, 7, 1000)) <= 2
     assert not [p for p in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(p.cmdline())]
 
     study = pt.Study(STUDY, out=tmp_path)
     assert study.run(workers=4, progress=False).computed == 0
     same_results(study, alone)
+
+
+def attempts(folder, subsets):
+    return len(list((folder / f"subsets-{subsets}").iterdir()))
+
+
+@pytest.mark.slow
+def test_a_worker_is_stopped_by_its_memory_limit(tmp_path, preload, monkeypatch):
+    """Its cell is tried once more and fails; the others are done; one worker with the memory of two computes it."""
+    monkeypatch.setattr(distributed.system, "MEMORY_LIMIT", 2 * 0.8e9 / 0.9)
+    large = {"algorithm": "osem", "subsets": [8, 12], "iterations": 1}
+    settings = STUDY | {"realisations": 1, "methods": {"large": large, "MLEM": STUDY["methods"]["MLEM"]}}
+    study = pt.Study(settings, out=tmp_path)
+    summary = study.run(workers=2, progress=False)
+    assert (summary.computed, attempts(tmp_path, 8), attempts(tmp_path, 12)) == (2, 2, 1)
+    ((cell, error),) = summary.failed
+    assert cell.labels["setting"] == "subsets=8" and study.cell_table.error.dropna().item() == error
+    assert error.startswith("MemoryLimit: the worker process was stopped 2 times while it computed this cell: it took ")
+    assert "its memory limit is 0.80 GB. Fewer workers raise the limit" in error
+    assert 0.75 < float(re.search(r"it took ([\d.]+) GB", error)[1]) < 3
+
+    # "hoard" leaves its worker near the limit, where Dask would let it wait for memory that nobody gives back
+    more = {"hoard": {"algorithm": "osem", "subsets": 9, "iterations": 1}, "MAP": STUDY["methods"]["MAP"]}
+    before = finished(study.folder)
+    study = pt.Study(settings | {"methods": settings["methods"] | more}, out=tmp_path)
+    resumed = study.run(workers=1, progress=False)
+    assert (resumed.computed, resumed.earlier, resumed.failed) == (1 + 3, 2, [])
+    assert [attempts(tmp_path, n) for n in (8, 9, 12)] == [3, 1, 1]
+    after = finished(study.folder)
+    assert len(after) == 6 and {name: after[name] for name in before} == before
+    assert study.cell_table.query("method in ['hoard', 'MAP']").worker.nunique() == 1
+
+
+class Scheduler:
+    """What it says of workers that it stopped."""
+
+    def get_events(self, topic):
+        assert topic == "worker-restart-memory"
+        return ((0.0, {"worker": "tcp://one", "pid": 1, "rss": 3e9}),)
+
+
+@pytest.mark.parametrize(
+    ("worker", "threads", "tries", "expected"),
+    [
+        ("tcp://one", 1, 1, ["alone", "MemoryLimit"]),
+        ("tcp://one", 4, 1, ["alone", "MemoryLimit"]),
+        ("tcp://one", 1, 4, ["MemoryLimit"]),  # Dask's own scheduler has tried it four times
+        ("tcp://one", 4, 4, ["alone", "MemoryLimit"]),  # others may have been to blame
+        ("tcp://two", 1, 1, ["again", "alone", "KilledWorker"]),
+        ("tcp://two", 1, 4, ["alone", "KilledWorker"]),
+    ],
+)
+def test_how_often_a_cell_is_tried(monkeypatch, worker, threads, tries, expected):
+    monkeypatch.setattr(deaths, "NEWS", 0)
+    last = SimpleNamespace(address=worker, nthreads=threads, memory_limit=4e9)
+    killed = SimpleNamespace(last_worker=last, allowed_failures=tries - 1)
+    known, cell = deaths.Deaths(Scheduler()), SimpleNamespace(key="a")
+    assert [known.verdict(cell, killed).partition(":")[0] for _ in expected] == expected
+    assert known.attempts(cell) == tries * len(expected)
 
 
 def heed_ctrl_c():

@@ -8,15 +8,11 @@ to any image: it says how far a step along the gradient may go. `strength` turns
 of any of them.
 """
 
-import itertools
-
 import numpy as np
 
-from pettutor.arrays import array_module, check_array, is_cupy
+from pettutor.arrays import array_module, check_array
 from pettutor.reconstruction.inputs import check_number
-from pettutor.threads import parts, share_out
-
-PLANES = 8  # of a volume, dealt with at a time
+from pettutor.reconstruction.neighbours import Neighbours, shifted
 
 
 class Reference:
@@ -58,35 +54,7 @@ class Reference:
         return self.rho
 
 
-class _Neighbours:
-    """Strength, the neighbours of a voxel, and their weights: what all priors on pairs of neighbours share."""
-
-    def __init__(self, beta, voxel_size):
-        size = np.asarray(voxel_size, dtype=float)
-        if size.shape != (3,) or not (np.isfinite(size).all() and (size > 0).all()):
-            raise ValueError(f"voxel_size: expected three lengths > 0 (z, y, x) in mm, got {voxel_size!r}")
-        self.beta = check_number(beta, "beta: expected a strength >= 0")
-        # one of every two opposite neighbours: (step, weight)
-        steps = [step for step in itertools.product((-1, 0, 1), repeat=3) if step > (0, 0, 0)]
-        self.neighbours = [(step, float(size.min() / np.linalg.norm(size * step))) for step in steps]
-
-    def weights(self, number, like):
-        """w_jk for neighbour ``number`` and every voxel j of the image ``like`` that has it: a number, or an array."""
-        return self.neighbours[number][1]
-
-    def _pairs(self, x):
-        """For every kind of neighbour: where the voxels j lie, where their neighbours k, and the weights."""
-        for number, (step, _) in enumerate(self.neighbours):
-            here, there = _shifted(step, x.shape)
-            if x[here].size:
-                yield here, there, self.weights(number, x)
-
-    def curvature(self, x):
-        """Half of the surrogate's: where the image is flat, the diagonal of the Hessian."""
-        return 0.5 * self.surrogate(x)[0]
-
-
-class Smoothness(_Neighbours):
+class Smoothness(Neighbours):
     """Quadratic smoothing: ``U(x) = beta/2 sum over pairs {j, k} of neighbours of w_jk (x_j - x_k)²``.
 
     Parameters
@@ -101,17 +69,19 @@ class Smoothness(_Neighbours):
     def __init__(self, beta, voxel_size=(1.0, 1.0, 1.0)):
         super().__init__(beta, voxel_size)
 
-    def value(self, x):
-        """The penalty of an image, a float."""
+    def _value(self, x, first, planes):
         return sum(
             float((0.5 * self.beta * w * (x[here] - x[there]) ** 2).sum(dtype="float64"))
-            for here, there, w in self._pairs(x)
+            for here, there, w in self._pairs(x, first, planes)
         )
 
     def gradient(self, x):
         """Its derivative by every voxel."""
+        return self._by_planes(self._gradient, x)
+
+    def _gradient(self, x, first):
         result = array_module(x).zeros_like(x)
-        for here, there, w in self._pairs(x):
+        for here, there, w in self._pairs(x, first):
             slope = self.beta * w * (x[here] - x[there])
             result[here] += slope
             result[there] -= slope
@@ -119,9 +89,12 @@ class Smoothness(_Neighbours):
 
     def surrogate(self, x):
         """(rho, z): with ``(x_j - x_k)² <= (2 x_j - m)²/2 + (2 x_k - m)²/2``, m = the pair's sum at x."""
+        return self._by_planes(self._surrogate, x, results=2)
+
+    def _surrogate(self, x, first):
         xp = array_module(x)
         total, sums = xp.zeros_like(x), xp.zeros_like(x)  # of w_jk, and of w_jk times the pair's mean
-        for here, there, w in self._pairs(x):
+        for here, there, w in self._pairs(x, first):
             mean = w * (0.5 * (x[here] + x[there]))
             total[here] += w
             total[there] += w
@@ -156,15 +129,18 @@ class Bowsher(Smoothness):
         chosen = _most_similar(image, both, similar)
         self._kept = []
         for number, step in enumerate(steps):
-            here, there = _shifted(step, image.shape)
+            here, there = shifted(step, image.shape)
             opposite = number + len(steps)
             self._kept.append(chosen[number][here].astype(np.uint8) + chosen[opposite][there])
         self._shape = image.shape
 
-    def weights(self, number, like):
-        if like.shape != self._shape:
-            raise ValueError(f"image: expected shape {like.shape} (that of the reconstruction), got {self._shape}")
-        return like.dtype.type(0.5 * self.neighbours[number][1]) * self._kept[number]
+    def check(self, x):
+        """Raise a ValueError for an image of another shape."""
+        if x.shape != self._shape:
+            raise ValueError(f"image: expected shape {x.shape} (that of the reconstruction), got {self._shape}")
+
+    def weights(self, number, first, planes, dtype):
+        return dtype.type(0.5 * self.neighbours[number][1]) * self._kept[number][first : first + planes]
 
 
 def _most_similar(image, steps, similar, planes=4):
@@ -179,7 +155,7 @@ def _most_similar(image, steps, similar, planes=4):
         part = image[low:high]
         difference = xp.full((len(steps), *part.shape), np.inf, np.float32)
         for number, step in enumerate(steps):
-            here, there = _shifted(step, part.shape)
+            here, there = shifted(step, part.shape)
             difference[number][here] = abs(part[here] - part[there])
         inside = slice(first - low, min(first + planes, len(image)) - low)
         difference = difference[:, inside]
@@ -189,7 +165,7 @@ def _most_similar(image, steps, similar, planes=4):
     return chosen
 
 
-class RelativeDifference(_Neighbours):
+class RelativeDifference(Neighbours):
     """Relative difference prior: an edge counts by its height over the activity on its two sides.
 
     ``U(x) = beta sum over pairs {j, k} of neighbours of w_jk φ(x_j, x_k)``, with ``φ(a, b) = (a - b)² / t`` and
@@ -219,35 +195,35 @@ class RelativeDifference(_Neighbours):
         self.gamma = check_number(gamma, "gamma: expected a number >= 0")
         self.epsilon = check_number(epsilon, "epsilon: expected an activity >= 0")
 
-    def _terms(self, x):
+    def _terms(self, x, first, planes=None):
         """For every kind of neighbour: where, beta times the weights, the difference d and 1/t (0 for two zeros)."""
         xp = array_module(x)
-        for here, there, w in self._pairs(x):
+        for here, there, w in self._pairs(x, first, planes):
             d = x[here] - x[there]
             t = x[here] + x[there] + self.gamma * abs(d) + self.epsilon
             yield here, there, self.beta * w, d, xp.where(t > 0, 1 / xp.where(t > 0, t, 1), 0)
 
-    def value(self, x):
-        """The penalty of an image >= 0, a float."""
-        return sum(float((w * d * d * inverse).sum(dtype="float64")) for _, _, w, d, inverse in self._terms(x))
+    def _value(self, x, first, planes):
+        terms = self._terms(x, first, planes)
+        return sum(float((w * d * d * inverse).sum(dtype="float64")) for _, _, w, d, inverse in terms)
 
     def gradient(self, x):
         """Its derivative by every voxel: ``∂φ/∂a = 2 m - m² - gamma m |m|``, m = d/t, and with -m for b."""
-        return _by_planes(self._gradient, x)
+        return self._by_planes(self._gradient, x)
 
-    def _gradient(self, x):
+    def _gradient(self, x, first):
         result = array_module(x).zeros_like(x)
-        for here, there, w, d, inverse in self._terms(x):
+        for here, there, w, d, inverse in self._terms(x, first):
             m = d * inverse
             result[here] += w * (2 * m - m * m - self.gamma * m * abs(m))
             result[there] += w * (-2 * m - m * m + self.gamma * m * abs(m))
         return result
 
-    def _curvature(self, x):
+    def _curvature(self, x, first):
         """The curvature of the surrogate, rho."""
         rho = array_module(x).zeros_like(x)
         tau = min(2**0.5, 1 + self.gamma)
-        for here, there, w, _, inverse in self._terms(x):
+        for here, there, w, _, inverse in self._terms(x, first):
             curvature = 8 / tau**2 * w * inverse
             rho[here] += curvature
             rho[there] += curvature
@@ -255,7 +231,7 @@ class RelativeDifference(_Neighbours):
 
     def curvature(self, x):
         """Half of the surrogate's: where the image is flat, the diagonal of the Hessian."""
-        return 0.5 * _by_planes(self._curvature, x)
+        return 0.5 * self._by_planes(self._curvature, x)
 
     def surrogate(self, x):
         """(rho, z): each pair adds the curvature ``8 / (τ² t)`` to its voxels, τ = min(√2, 1 + gamma).
@@ -271,7 +247,7 @@ class RelativeDifference(_Neighbours):
           above the tangent grows by ``2mδ (2 - gamma m)``, m = (p - q)/T, δ = b - a, and the bound grows by
           ``8 (p - q) δ / (τ² T) = 8 mδ / τ²``, which is no less because τ² <= 2.
         """
-        rho = _by_planes(self._curvature, x)
+        rho = self._by_planes(self._curvature, x)
         return rho, x - self.gradient(x) / array_module(x).where(rho > 0, rho, 1)
 
 
@@ -312,27 +288,3 @@ def strength(kappa, sensitivity, activity, order=2):
     if not seen:
         raise ValueError("sensitivity: expected a voxel with a sensitivity > 0, got none")
     return kappa * (float(s.sum(dtype="float64")) / seen) * activity ** (1 - order)
-
-
-def _shifted(step, shape):
-    """Slices of the voxels that have a neighbour at ``step``, and of these neighbours."""
-    here = tuple(slice(max(0, -s), n - max(0, s)) for s, n in zip(step, shape, strict=True))
-    there = tuple(slice(max(0, s), n - max(0, -s)) for s, n in zip(step, shape, strict=True))
-    return here, there
-
-
-def _by_planes(function, x, planes=PLANES):
-    """``function(x)``, some planes at a time on the threads, each with the planes beside it: no neighbour is further.
-
-    Whole volumes would go through memory once for every operation on every pair.
-    """
-    if is_cupy(x):
-        return function(x)
-    result = np.empty_like(x)
-
-    def run(begin, end):
-        low, high = max(begin - 1, 0), min(end + 1, len(x))
-        result[begin:end] = function(x[low:high])[begin - low : end - low]
-
-    share_out(run, parts(len(x), -(-len(x) // planes)))
-    return result

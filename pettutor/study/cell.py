@@ -51,11 +51,19 @@ def run_cell(task):
         # sums of BLAS depend on its threads: one gives the same numbers everywhere
         with _one_blas_thread():
             _compute(task, result)
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         result.rows, result.background, result.images, result.kept = [], None, None, []
-        error, trace = f"{type(problem).__name__}: {problem}", traceback.format_exc()
+        error, trace = describe(problem), traceback.format_exc()
     result.account |= account(time.perf_counter() - begin) | {"error": error, "traceback": trace}
     return result
+
+
+def describe(problem):
+    """An exception as text: it may hold what cannot be sent to another process, or not even be told."""
+    try:
+        return f"{type(problem).__name__}: {problem}"
+    except Exception:
+        return f"{type(problem).__name__}: (an error without a text)"
 
 
 def _compute(task, result):

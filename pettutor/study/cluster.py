@@ -61,6 +61,8 @@ def local_client(device="auto", workers=None, dashboard=False):
     scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, **page}}
     settings = {
         "distributed.scheduler.allowed-failures": 0,  # the runner counts them itself
+        # at its limit a worker is stopped ("terminate"); one that waits for memory to become free would wait for ever
+        "distributed.worker.memory.pause": False,
         "distributed.worker.daemon": True,
         "distributed.comm.timeouts.connect": "60s",  # many workers starting on few cores
         "distributed.admin.log-format": "%(message)s",

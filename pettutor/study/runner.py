@@ -2,19 +2,14 @@
 
 import contextlib
 import time
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass, field
 
 from tqdm.auto import tqdm
 
-from pettutor.study.cell import Result, account, run_cell
+from pettutor.study.cell import Result, account, describe, run_cell
 from pettutor.study.cluster import JOINING, local_client, remote_client
-
-ATTEMPTS = 3  # a cell whose worker ends so many times has failed
-ENDED = (
-    f"the worker process ended {ATTEMPTS} times while it computed this cell; most often that is too little memory: "
-    "use fewer workers, or a smaller size"
-)
+from pettutor.study.deaths import Deaths
 
 
 @dataclass
@@ -116,18 +111,14 @@ def _few(workers, todo):
 
 
 def _on_workers(client, cells):
-    """(cell, result) as they are finished; at most one cell a worker's thread is under way.
-
-    Dask cannot tell which of the cells that a dead worker held ended it, so each of them is only tried again; the last
-    attempt is made with no other cell under way, and what dies then has itself to blame.
-    """
+    """(cell, result) as they are finished; at most one cell a worker's thread is under way."""
     from distributed import wait
     from distributed.scheduler import KilledWorker
 
-    waiting, alone, running, attempts = deque(cells), deque(), {}, Counter()
+    waiting, alone, running, deaths = deque(cells), deque(), {}, Deaths(client)
 
     def submit(cell):
-        key = f"cell-{cell.key}-{attempts[cell.key]}"
+        key = f"cell-{cell.key}-{deaths.attempts(cell)}"
         running[client.submit(run_cell, cell.task, key=key, pure=False, retries=0)] = cell
 
     seen = time.monotonic()
@@ -151,15 +142,14 @@ def _on_workers(client, cells):
                 cell = running.pop(future)
                 try:
                     finished.append((cell, future.result()))
-                except KilledWorker:
-                    attempts[cell.key] += 1
-                    left = ATTEMPTS - attempts[cell.key]
-                    if left:
-                        (waiting if left > 1 else alone).append(cell)
+                except KilledWorker as killed:
+                    verdict = deaths.verdict(cell, killed)
+                    if verdict in ("again", "alone"):
+                        (waiting if verdict == "again" else alone).append(cell)
                     else:
-                        finished.append((cell, _failure("KilledWorker", ENDED)))
+                        finished.append((cell, _failure(verdict)))
                 except Exception as error:  # a lost connection, a worker without pettutor ...
-                    finished.append((cell, _failure(type(error).__name__, error)))
+                    finished.append((cell, _failure(describe(error))))
             # the workers go on while results are written
             while finished and waiting and len(running) < threads:
                 submit(waiting.popleft())
@@ -169,5 +159,5 @@ def _on_workers(client, cells):
             client.cancel(list(running), force=True)
 
 
-def _failure(kind, text):
-    return Result(account=account(0.0) | {"error": f"{kind}: {text}", "traceback": None})
+def _failure(text):
+    return Result(account=account(0.0) | {"error": text, "traceback": None})
