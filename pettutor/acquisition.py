@@ -145,3 +145,60 @@ class AcquisitionModel(LinearOperator):
     def __repr__(self):
         width = ", ".join(f"{w:g}" for w in self.psf_fwhm)
         return f"<AcquisitionModel {self.in_shape} -> {self.out_shape}, psf {width} mm, {self.projector!r}>"
+
+
+class AcquisitionBatch(LinearOperator):
+    """Several scans side by side, each with its own acquisition model: images (n, z, y, x) to sinograms (n, …).
+
+    The block-diagonal operator of the models. Those that share one projector project together, which a stored matrix
+    does much faster than one by one.
+
+    Parameters
+    ----------
+    models : sequence of AcquisitionModel, or of other operators
+        All of one shape and dtype.
+
+    Raises
+    ------
+    ValueError
+        None at all, or models of different shapes or dtypes.
+    """
+
+    def __init__(self, models):
+        self.models = tuple(models)
+        kinds = {(m.in_shape, m.out_shape, m.dtype) for m in self.models}
+        if len(kinds) != 1:
+            got = ", ".join(f"{i} -> {o} {d}" for i, o, d in sorted(kinds, key=str)) or "none"
+            raise ValueError(f"models: expected operators of one shape and dtype, got {got}")
+        ((in_shape, out_shape, dtype),) = kinds
+        super().__init__((len(self.models), *in_shape), (len(self.models), *out_shape))
+        self.dtype = dtype
+        first = self.models[0]
+        shared = getattr(first, "projector", None)
+        self._projector = shared if all(getattr(m, "projector", None) is shared for m in self.models) else None
+
+    def _forward(self, x):
+        if self._projector is None:
+            return array_module(x).stack([m._forward(one) for m, one in zip(self.models, x, strict=True)])
+        y = self._projector._forward_many(self._blurred(x))
+        for model, one in zip(self.models, y, strict=True):
+            if model.factors is not None:
+                one *= model.factors
+        return y
+
+    def _adjoint(self, y):
+        if self._projector is None:
+            return array_module(y).stack([m._adjoint(one) for m, one in zip(self.models, y, strict=True)])
+        weighted = array_module(y).empty_like(y)
+        for model, one, out in zip(self.models, y, weighted, strict=True):
+            out[...] = one if model.factors is None else one * model.factors
+        return self._blurred(self._projector._adjoint_many(weighted))
+
+    def _blurred(self, images):
+        if not any(any(m.psf_fwhm) for m in self.models):
+            return images
+        blurred = [
+            gaussian_filter(one, m.psf_fwhm, m.grid) if any(m.psf_fwhm) else one
+            for m, one in zip(self.models, images, strict=True)
+        ]
+        return array_module(images).stack(blurred)

@@ -1,4 +1,5 @@
-"""The command line: ``pettutor demo``, ``pettutor lab``, ``pettutor study``, ``pettutor doctor``, ``pettutor bench``.
+"""The command line: ``pettutor demo``, ``pettutor lab``, ``pettutor study``, ``pettutor train``, ``pettutor doctor``,
+``pettutor bench``.
 
 Heavy modules are imported inside the commands, so that ``--help`` answers at once.
 """
@@ -240,6 +241,39 @@ def study(
         file, out=out, workers=workers, scheduler=scheduler, dashboard=dashboard, dry_run=dry_run, show=show
     )
     raise typer.Exit(code)
+
+
+@app.command(
+    epilog="\b\nExamples:\n  pettutor train unet\n  pettutor train mapem_net --minutes 30 --out my-networks\n"
+    "  pettutor train mapem_net --out my-networks --minutes 30 --resume\n  pettutor train em_net --size mini --smoke",
+)
+@_friendly
+def train(
+    name: Annotated[str | None, typer.Argument(metavar="NETWORK", help="None: list them.", show_default=False)] = None,
+    size: Annotated[Size, typer.Option(help="Scanner.")] = Size.slab,
+    out: Annotated[Path, typer.Option(help="Folder for weights, their record, and the state of the training.")] = Path(
+        "pettutor-networks"
+    ),
+    minutes: Annotated[float | None, typer.Option(help="Time to train (default: the recipe's epochs).")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of weights and order (default: the recipe's).")] = None,
+    subjects: Annotated[int | None, typer.Option(min=1, help="How many to train on (default: the recipe's).")] = None,
+    precision: Annotated[str | None, typer.Option(metavar="POLICY", help="Keras's, such as mixed_float16.")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes that simulate (default: one a core).")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in --out.")] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="All of it in a minute; nothing is learnt.")] = False,
+    debug: Debug = False,
+):
+    """Train a network by its recipe on simulated scans, and measure it on a subject that it never saw.
+
+    Scans are simulated once and kept. Stop it with Ctrl-C: --resume goes on after the last validation.
+    """
+    from pettutor.networks.training import command
+
+    if name is None:
+        typer.echo(command.list_recipes())
+        return
+    command.run(name, size.value, out=out, seed=seed, minutes=minutes, subjects=subjects, policy=precision,
+                workers=workers, resume=resume, smoke=smoke, say=typer.echo)  # fmt: skip
 
 
 @app.command(epilog="\b\nExample:\n  pettutor doctor")

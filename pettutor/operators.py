@@ -1,11 +1,12 @@
 """The contract that everything from the projector to a dense test matrix satisfies.
 
-``A(x)`` forward, ``A.T(y)`` adjoint, ``A.in_shape``, ``A.out_shape``; ``A.subset(k, n)`` is a new operator.
+``A(x)`` forward, ``A.T(y)`` adjoint, ``A.in_shape``, ``A.out_shape``; ``A.subset(k, n)`` is a new operator;
+``A.many(xs)`` takes several images at once.
 """
 
 import numpy as np
 
-from pettutor.arrays import check_array
+from pettutor.arrays import array_module, check_array
 
 
 class LinearOperator:
@@ -43,6 +44,19 @@ class LinearOperator:
         """The adjoint, an operator too; ``A.T.T is A``."""
         return Adjoint(self)
 
+    def many(self, arrays):
+        """Forward for several arrays at once: (n, *in_shape) to (n, *out_shape).
+
+        An operator that can share work between them (a stored matrix reads its weights once) does.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for one array.
+        """
+        shape = (len(arrays) if np.ndim(arrays) else 0, *self.in_shape)
+        return self._forward_many(check_array(arrays, f"{self.input_name}s", shape=shape, dtype=self.dtype))
+
     def subset(self, k, n):
         """The ``k``-th of ``n`` view-interleaved subsets (views k, k + n, k + 2n …) as a new operator."""
         raise NotImplementedError(f"{type(self).__name__} has no subsets")
@@ -56,6 +70,12 @@ class LinearOperator:
 
     def _adjoint(self, y):
         raise NotImplementedError
+
+    def _forward_many(self, x):
+        return array_module(x).stack([self._forward(one) for one in x])
+
+    def _adjoint_many(self, y):
+        return array_module(y).stack([self._adjoint(one) for one in y])
 
 
 class Adjoint(LinearOperator):
@@ -79,6 +99,12 @@ class Adjoint(LinearOperator):
 
     def _adjoint(self, x):
         return self._operator._forward(x)
+
+    def _forward_many(self, y):
+        return self._operator._adjoint_many(y)
+
+    def _adjoint_many(self, x):
+        return self._operator._forward_many(x)
 
     def __repr__(self):
         return f"{self._operator!r}.T"

@@ -7,6 +7,8 @@ import pytest
 from registry import off_centre_grid, small_scanner
 
 import pettutor as pt
+from pettutor.acquisition import AcquisitionBatch
+from pettutor.operators import adjoint_mismatch
 from pettutor.simulation import attenuation_factors, detector_efficiencies
 
 
@@ -39,6 +41,30 @@ def test_model_is_the_product_of_its_factors(X, truth):
     assert np.array_equal(plain(truth.pet), X(truth.pet)) and plain.background == 0
     part = A.subset(1, 3)
     assert part.expected(truth.pet) == pytest.approx(A.expected(truth.pet)[:, 1::3], rel=1e-6)
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["one projector", "a projector each"])
+def test_batch_is_its_models_side_by_side(X, truth, shared):
+    other = pt.Projector(small_scanner(), off_centre_grid(), model="siddon", device="cpu")
+    models = [
+        pt.AcquisitionModel(X, attenuation=sinogram(X, 1), psf_fwhm=4.0),
+        pt.AcquisitionModel(X if shared else other, normalisation=sinogram(X, 2)),
+        pt.AcquisitionModel(X),
+    ]
+    batch = AcquisitionBatch(models)
+    assert batch.in_shape == (3, *X.in_shape) and batch.out_shape == (3, *X.out_shape)
+    x = np.stack([truth.pet, 2 * truth.pet, truth.mu])
+    y = np.stack([sinogram(X, seed) for seed in (5, 6, 7)])
+    assert batch(x) == pytest.approx(np.stack([A(one) for A, one in zip(models, x, strict=True)]), rel=1e-5)
+    assert batch.T(y) == pytest.approx(np.stack([A.T(one) for A, one in zip(models, y, strict=True)]), rel=1e-5)
+    assert adjoint_mismatch(batch)[0] < 1e-5
+
+
+def test_batch_refuses_models_that_differ(X):
+    with pytest.raises(ValueError, match="expected operators of one shape and dtype, got none"):
+        AcquisitionBatch([])
+    with pytest.raises(ValueError, match=r"expected operators of one shape and dtype, got .*->.*, .*->"):
+        AcquisitionBatch([pt.AcquisitionModel(X), pt.AcquisitionModel(X).subset(0, 2)])
 
 
 def test_blur_has_the_width_it_says():

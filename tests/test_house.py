@@ -15,6 +15,7 @@ FLOORS = {
     "arrays": 0,
     "threads": 0,
     "memory": 0,
+    "files": 0,
     "operators": 1,
     "geometry": 1,
     "phantoms": 1,

@@ -179,9 +179,20 @@ def test_threads_do_not_change_a_bit(monkeypatch):
         monkeypatch.setenv("PETTUTOR_THREADS", threads)
         M = projector("span 1", "multi_ray (3, 1)").to_matrix()
         x, y = random_pair(M)
-        results.append([M.matrix.data, M.matrix.indices, M.matrix.indptr, M(x), M.T(y)])
+        many = M.many(np.stack([x, 2 * x, x, x])), M.T.many(np.stack([y, y, 3 * y, y]))
+        results.append([M.matrix.data, M.matrix.indices, M.matrix.indptr, M(x), M.T(y), *many])
     for one, other in zip(*results, strict=True):
         assert np.array_equal(one, other)
+
+
+def test_an_image_does_not_depend_on_its_batch(stored):
+    """Eight go together; which others are among them changes no bit."""
+    rng = np.random.default_rng(2)
+    x, y = (rng.random((19, *shape), dtype=np.float32) for shape in (stored.in_shape, stored.out_shape))
+    forward, back = stored.many(x), stored.T.many(y)
+    for some in (slice(4, 7), slice(3, 19, 2)):
+        assert np.array_equal(stored.many(x[some]), forward[some])
+        assert np.array_equal(stored.T.many(y[some]), back[some])
 
 
 def test_subset(stored):

@@ -9,7 +9,8 @@ import pytest
 from processes import run_python
 
 from pettutor import networks
-from pettutor.networks import backend, training
+from pettutor.networks import backend
+from pettutor.networks.training import slicewise as training
 
 LAYERS = [20, 76, 296, 1168, 1736, 436, 110, 28]
 

@@ -39,6 +39,18 @@ def test_adjoint(operator):
     assert scale == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.parametrize("count", [2, 5])
+def test_many_at_once_are_those_one_by_one(operator, count):
+    pairs = [random_pair(operator, seed) for seed in range(count)]
+    for A, arrays in zip((operator, operator.T), map(np.stack, zip(*pairs, strict=True)), strict=True):
+        together = A.many(arrays)
+        assert together.shape == (count, *A.out_shape) and together.dtype == np.float32
+        for one, array in zip(together, arrays, strict=True):
+            assert np.abs(one - A(array)).max() <= 3e-6 * np.abs(A(array)).max()
+    with pytest.raises(ValueError, match=f"s: expected shape \\({count}, "):
+        operator.many(np.ones((count, 3), np.float32))
+
+
 def test_is_not_zero(operator):
     # an adjoint test on an operator that does nothing would pass too
     x, y = random_pair(operator)

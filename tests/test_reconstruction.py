@@ -143,3 +143,16 @@ def test_refuses(change, error, message):
     A, y = problem()
     with pytest.raises(error, match=message):
         pt.mlem(**{"y": y, "A": A, "iterations": 2, **change})
+
+
+def test_slope_of_the_ratio_against_differences_and_at_zero():
+    from pettutor.reconstruction.poisson import ratio, ratio_slope
+
+    rng = np.random.default_rng(0)
+    y, mean = rng.poisson(2.0, 50).astype(float), 0.1 + rng.random(50)
+    assert (y == 0).any()
+    step = 1e-6
+    differences = (ratio(y, mean + step) - ratio(y, mean - step)) / (2 * step)
+    np.testing.assert_allclose(-ratio_slope(y, mean), differences, rtol=1e-7, atol=1e-9)
+    zero = np.zeros(2, np.float32)
+    assert (ratio_slope(np.array([0, 3], np.float32), zero) == 0).all()

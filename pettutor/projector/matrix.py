@@ -15,6 +15,8 @@ from pettutor.threads import parts, reorder, share_out, thread_count
 # depend on the threads, so neither does the result.
 IMAGES_BYTES, FEWEST_IMAGES, MOST_IMAGES = 64 << 20, 4, 32
 WHAT = "the stored system matrix"
+IMAGES = 8  # multiplied at once by the kernels (as in `vectors`, which would bring numba in)
+FEWEST_AT_ONCE = 3  # below that one after the other is as fast
 SAMPLE = 6  # views whose weights are counted first, to tell soon what cannot fit
 
 
@@ -22,6 +24,19 @@ def _only_numpy(array):
     if is_cupy(array):
         raise TypeError("expected a NumPy array (a stored matrix runs on the CPU), got a CuPy array")
     return array
+
+
+def _batches(arrays):
+    """(n, size) arrays as (batch, size · IMAGES), the IMAGES of a batch side by side, the last filled up with 0; and n.
+
+    So one weight that is read serves IMAGES images at neighbouring places.
+    """
+    count, size = arrays.shape
+    batches = -(-count // IMAGES)
+    filled = np.zeros((batches, size, IMAGES), np.float32)
+    for n, array in enumerate(arrays):
+        filled[n // IMAGES, :, n % IMAGES] = array
+    return filled.reshape(batches, -1), count
 
 
 def _kernels():
@@ -173,6 +188,42 @@ class StoredMatrix(LinearOperator):
         total = np.empty(voxels, np.float32)
         share_out(lambda a, b: np.sum(images[:, a:b], axis=0, out=total[a:b]), parts(voxels, 4 * thread_count()))
         return total.reshape(self.in_shape)
+
+    def _forward_many(self, x):
+        if len(x) < FEWEST_AT_ONCE:
+            return super()._forward_many(x)
+        images, count = _batches(_only_numpy(x).reshape(len(x), -1))
+        out = np.empty((len(images), len(self._views), self._rows * IMAGES), np.float32)
+        arrays, multiply = self._arrays(), _kernels().multiply_views_many
+        share_out(
+            lambda n, a, b: multiply(*arrays, self._rows, self._views[a:b], images[n], out[n, a:b].ravel()),
+            [(n, *piece) for n in range(len(images)) for piece in parts(out.shape[1], 8 * thread_count())],
+        )
+        shape = self.out_shape
+        # (batch, view, bin[, tof], plane, image of the batch) to (image, plane, view, bin[, tof])
+        by_image = np.moveaxis(out.reshape(len(images), *shape[1:], shape[0], IMAGES), -1, 1)
+        return np.moveaxis(by_image.reshape(-1, *shape[1:], shape[0])[:count], -1, 1)
+
+    def _adjoint_many(self, y):
+        if len(y) < FEWEST_AT_ONCE:
+            return super()._adjoint_many(y)
+        rows, count = _batches(np.moveaxis(_only_numpy(y), 1, -1).reshape(len(y), -1))
+        rows = rows.reshape(len(rows), len(self._views), self._rows * IMAGES)
+        voxels = math.prod(self.in_shape)
+        pieces = parts(rows.shape[1], int(np.clip(IMAGES_BYTES // (4 * voxels * IMAGES), FEWEST_IMAGES, MOST_IMAGES)))
+        total = np.empty((len(rows), voxels * IMAGES), np.float32)
+        arrays, spread = self._arrays(), _kernels().spread_views_many
+        for n in range(len(rows)):
+            images = np.zeros((len(pieces), voxels * IMAGES), np.float32)
+            share_out(
+                lambda k, a, b, n=n, images=images: spread(
+                    *arrays, self._rows, self._views[a:b], rows[n, a:b].ravel(), images[k]
+                ),
+                [(k, *piece) for k, piece in enumerate(pieces)],
+            )
+            np.sum(images, axis=0, out=total[n])
+        by_image = np.moveaxis(total.reshape(len(rows), voxels, IMAGES), -1, 1)
+        return np.ascontiguousarray(by_image).reshape(-1, *self.in_shape)[:count]
 
     def _arrays(self):
         """As the products take them; unsigned columns spare numba a test for negative ones."""

@@ -14,6 +14,7 @@ from pettutor.projector.footprints import POINT
 from pettutor.projector.steep import steep_lines
 from pettutor.projector.timing import cumulative, time_bins
 from pettutor.projector.tracing import axial_taps, new_rows, new_taps, trace
+from pettutor.projector.vectors import IMAGES, gather_images, scatter_images
 
 # No fastmath: whether a weight is zero has to come out the same when weights are counted and when they are stored.
 exact = compiled(fastmath=False)
@@ -238,3 +239,25 @@ def spread_views(pointers, columns, weights, rows, views, sinogram, image):
             column, weight = columns[begin:end], weights[begin:end]
             for e in range(column.size):
                 image[column[e]] += weight[e] * value
+
+
+@compiled
+def multiply_views_many(pointers, columns, weights, rows, views, images, sinograms):
+    """As `multiply_views` for IMAGES images: ``images`` (voxel, image) flat, ``sinograms`` (view, row, image) flat."""
+    for n in range(views.size):
+        for r in range(rows):
+            row = views[n] * rows + r
+            gather_images(
+                sinograms, (n * rows + r) * IMAGES, images, columns, weights, pointers[row], pointers[row + 1]
+            )
+
+
+@compiled
+def spread_views_many(pointers, columns, weights, rows, views, sinograms, images):
+    """As `spread_views` for IMAGES sinograms (view, row, image), flat, into images (voxel, image), flat."""
+    for n in range(views.size):
+        for r in range(rows):
+            row = views[n] * rows + r
+            scatter_images(
+                sinograms, (n * rows + r) * IMAGES, images, columns, weights, pointers[row], pointers[row + 1]
+            )

@@ -17,10 +17,12 @@ from numba.extending import intrinsic
 
 LANES = 32  # four AVX registers; image rows and segments of planes are padded to a multiple
 FEW = 4  # voxels of one row that a single line of response reads at once
+IMAGES = 8  # images that a stored matrix multiplies at once: one AVX register
 
 _BYTES = ir.PointerType(ir.IntType(8))
 _FLOATS = ir.VectorType(ir.FloatType(), LANES)
 _FEW_FLOATS = ir.VectorType(ir.FloatType(), FEW)
+_IMAGE_FLOATS = ir.VectorType(ir.FloatType(), IMAGES)
 
 
 def _data(context, builder, array_type, array):
@@ -87,6 +89,59 @@ def _spread(typingctx, target, at, source, begin, weight):
         values = builder.load(_run_at(builder, source, begin), align=4)
         total = _multiply_add(builder, _splat(builder, weight), values, builder.load(place, align=4))
         builder.store(total, place, align=4)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _voxel(builder, columns, weights, entry):
+    """Where the IMAGES values of an entry's voxel begin, and its weight IMAGES times."""
+    column = builder.load(builder.gep(columns, [entry]))
+    whole = ir.IntType(64)
+    column = builder.zext(column, whole) if column.type.width < 64 else column
+    weight = _splat(builder, builder.load(builder.gep(weights, [entry])), _IMAGE_FLOATS)
+    return builder.mul(column, ir.Constant(whole, IMAGES)), weight
+
+
+@intrinsic
+def _gather_images(typingctx, target, at, source, columns, weights, begin, end):
+    signature = types.void(target, types.intp, source, columns, weights, types.intp, types.intp)
+
+    def generate(context, builder, signature, arguments):
+        kinds = signature.args
+        target, at, source, columns, weights, begin, end = arguments
+        target, source, columns, weights = (
+            _data(context, builder, kinds[i], a) for i, a in ((0, target), (2, source), (3, columns), (4, weights))
+        )
+        total = cgutils.alloca_once(builder, _IMAGE_FLOATS)
+        builder.store(ir.Constant(_IMAGE_FLOATS, None), total)
+        one = ir.Constant(ir.IntType(64), 1)
+        with cgutils.for_range_slice(builder, begin, end, one, inc=True) as (entry, _):
+            voxel, weight = _voxel(builder, columns, weights, entry)
+            values = builder.load(_run_at(builder, source, voxel, _IMAGE_FLOATS), align=4)
+            builder.store(_multiply_add(builder, weight, values, builder.load(total)), total)
+        builder.store(builder.load(total), _run_at(builder, target, at, _IMAGE_FLOATS), align=4)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def _scatter_images(typingctx, source, at, target, columns, weights, begin, end):
+    signature = types.void(source, types.intp, target, columns, weights, types.intp, types.intp)
+
+    def generate(context, builder, signature, arguments):
+        kinds = signature.args
+        source, at, target, columns, weights, begin, end = arguments
+        source, target, columns, weights = (
+            _data(context, builder, kinds[i], a) for i, a in ((0, source), (2, target), (3, columns), (4, weights))
+        )
+        values = builder.load(_run_at(builder, source, at, _IMAGE_FLOATS), align=4)
+        one = ir.Constant(ir.IntType(64), 1)
+        with cgutils.for_range_slice(builder, begin, end, one, inc=True) as (entry, _):
+            voxel, weight = _voxel(builder, columns, weights, entry)
+            place = _run_at(builder, target, voxel, _IMAGE_FLOATS)
+            builder.store(_multiply_add(builder, weight, values, builder.load(place, align=4)), place, align=4)
         return context.get_dummy_value()
 
     return signature, generate
@@ -255,3 +310,18 @@ if os.environ.get("NUMBA_BOUNDSCHECK", "0") not in ("", "0"):
                     raise IndexError("negative index")
                 weight = weights[first + row * weight_step] * weights[lanes + lane * weight_step]
                 target[at + row * step + lane] += value * weight
+
+
+@numba.njit(inline="always")
+def gather_images(target, at, source, columns, weights, begin, end):
+    """target[at + l] = sum over entries e of weights[e] * source[columns[e] * IMAGES + l], for l in range(IMAGES).
+
+    Nothing is checked.
+    """
+    _gather_images(target, at, source, columns, weights, begin, end)
+
+
+@numba.njit(inline="always")
+def scatter_images(source, at, target, columns, weights, begin, end):
+    """target[columns[e] * IMAGES + l] += weights[e] * source[at + l]: the transpose of `gather_images`."""
+    _scatter_images(source, at, target, columns, weights, begin, end)

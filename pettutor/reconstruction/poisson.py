@@ -35,6 +35,22 @@ def ratio(measured, expected):
     return result
 
 
+def ratio_slope(measured, expected):
+    """``y / ȳ²``, which is -d(y/ȳ)/dȳ; 0 where ȳ = 0, since `ratio` is held there. Shape, dtype and layout of ȳ."""
+    xp = array_module(expected)
+    result = ratio(measured, expected)
+    limits = xp.finfo(expected.dtype)
+
+    def divide(out, mean):
+        with np.errstate(over="ignore"):
+            xp.divide(out, xp.maximum(mean, limits.tiny), out=out)
+        xp.minimum(out, limits.max, out=out)
+        xp.copyto(out, out.dtype.type(0), where=mean == 0)
+
+    _over(divide, result, expected)
+    return result
+
+
 def log_likelihood(measured, expected, total=None):
     """``Σ y log ȳ - ȳ`` in float64, leaving out the constant ``log y!``; y = 0 contributes -ȳ, also at ȳ = 0.
 

@@ -3,6 +3,11 @@
 # on_gpu.sh [FILE.json]: keeps all numbers there. The tests' exit code comes back, or the benchmark's.
 set -uo pipefail
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
+# Keras is not everywhere where a GPU is: wheels beside this script are used where there are any, in a folder of their own
+if [ -d tests/benchmarks/wheels ] && ! python3 -c "import keras" 2>/dev/null; then
+  python3 -m pip install -q --no-index --find-links tests/benchmarks/wheels --target "${TMPDIR:-/tmp}/keras" keras &&
+    export PYTHONPATH="$PYTHONPATH:${TMPDIR:-/tmp}/keras"
+fi
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader || true
 python3 -m pytest -q -m gpu -o addopts= -o timeout=0 -p no:cacheprovider tests/test_cuda.py tests/test_reconstruction_gpu.py tests/test_measures.py
 tests=$?
@@ -12,4 +17,7 @@ if python3 -c "import typer" 2>/dev/null; then
 else
   python3 tests/benchmarks/projection.py mini mmr --device cuda --repeats 5 || exit 1
 fi
+for backend in torch jax; do
+  KERAS_BACKEND=$backend python3 -m pytest -q -m gpu -o addopts= -o timeout=0 -p no:cacheprovider tests/test_networks_gpu.py || tests=$?
+done
 exit $tests

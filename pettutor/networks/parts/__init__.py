@@ -1,0 +1,1 @@
+"""What the builders share: layers that Keras has not, and networks of a given size."""

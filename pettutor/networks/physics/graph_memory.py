@@ -1,0 +1,237 @@
+"""What a training step of an unrolled network holds in memory, with and without sinograms in the graph.
+
+Automatic differentiation keeps what the way back will need. If the EM step is written in the framework's own
+operations, that is every sinogram of every unroll. If only images cross (see `bridge`), it is images. Here the two are
+traced and run, and what they hold is counted.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from math import prod
+
+import numpy as np
+
+from pettutor.networks.backend import load_keras
+
+KINDS = ("images", "sinograms")
+
+
+@dataclass(frozen=True)
+class GraphMemory:
+    """A traced training step: forward, loss, gradient.
+
+    kind : "images", where only images cross, or "sinograms", where the EM step is made of tensors.
+    tensors : how many the graph has.
+    largest, largest_shape : bytes of the largest of them, and its shape.
+    sinogram_sized : how many have as many numbers as the batch's sinograms, or more than that.
+    sinogram_bytes : what those take together, were they all held.
+    """
+
+    kind: str
+    tensors: int
+    largest: int
+    largest_shape: tuple
+    sinogram_sized: int
+    sinogram_bytes: int
+
+
+def build(kind, prompts, A, *, unrolls=8, steps=2, cnn=None, scale=1.0):
+    """A MAPEM-Net for one scan, of either kind; the two compute the same images.
+
+    Raises
+    ------
+    ValueError
+        Another kind.
+    """
+    from pettutor.networks.mapem_net import unroll
+    from pettutor.networks.physics.scans import Scans
+    from pettutor.networks.physics.sinograms_in_graph import MAPEMStepInGraph
+    from pettutor.networks.physics.unrolled import make_networks, small_unet
+
+    if kind not in KINDS:
+        raise ValueError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
+    from pettutor.networks.physics.layers import MAPEMStep
+
+    shape = (*(A.in_shape[1:] if A.in_shape[0] == 1 else A.in_shape), 1)
+    networks = make_networks(cnn, shape, 1, small_unet(residual=True))
+    layer = MAPEMStep if kind == "images" else MAPEMStepInGraph
+    step = layer(Scans([(prompts, A)]), scale, name="map_em_step")
+    return unroll(shape, networks, step, unrolls, steps, f"mapem_net_{kind}")
+
+
+def trace(model, kind, sinogram_shape, batch=1):
+    """Trace a training step of the model and count its tensors (TensorFlow or JAX).
+
+    Parameters
+    ----------
+    model : keras.Model
+        With inputs "image" and "scan".
+    kind : str
+        Only to name the result.
+    sinogram_shape : tuple of int
+    batch : int
+
+    Returns
+    -------
+    GraphMemory
+
+    Raises
+    ------
+    NotImplementedError
+        On PyTorch, which has no graph before it runs.
+    """
+    backend = load_keras().backend.backend()
+    if backend not in ("tensorflow", "jax"):
+        raise NotImplementedError(f"trace: expected the backend tensorflow or jax, got {backend}")
+    shape = (batch, *model.inputs[0].shape[1:])
+    found = _tensorflow_shapes(model, shape) if backend == "tensorflow" else _jax_shapes(model, shape)
+    sizes = [(prod(s) * width, s) for s, width in found]
+    largest, largest_shape = max(sizes, key=lambda pair: pair[0])
+    # images may be larger than a sinogram by their channels: what counts is the sinogram's own shape, or flat
+    held = [size for size, s in sizes if _is_sinogram(s, tuple(sinogram_shape))]
+    return GraphMemory(kind, len(sizes), largest, tuple(largest_shape), len(held), sum(held))
+
+
+def _is_sinogram(shape, sinogram_shape):
+    trailing = tuple(n for n in shape if n != 1)
+    wanted = tuple(n for n in sinogram_shape if n != 1)
+    return trailing[-len(wanted) :] == wanted or prod(shape) == prod(sinogram_shape)
+
+
+def _tensorflow_shapes(model, shape):
+    import tensorflow as tf
+
+    @tf.function
+    def step(image, truth, scan):
+        with tf.GradientTape() as tape:
+            out = model({"image": image, "scan": scan}, training=True)
+            loss = tf.reduce_mean((out - truth) ** 2)
+        return tape.gradient(loss, model.trainable_variables)
+
+    image, scan = tf.TensorSpec(shape, tf.float32), tf.TensorSpec(shape[:1], tf.int32)
+    graph = step.get_concrete_function(image, image, scan).graph
+    return [
+        (tuple(t.shape), t.dtype.size)
+        for operation in graph.get_operations()
+        for t in operation.outputs
+        if t.shape.is_fully_defined() and t.dtype.is_numpy_compatible
+    ]
+
+
+def _jax_shapes(model, shape):
+    import jax
+
+    def loss(weights, image, truth, scan):
+        with load_keras().StatelessScope(
+            state_mapping=[(v, w) for v, w in zip(model.trainable_variables, weights, strict=True)]
+        ):
+            out = model({"image": image, "scan": scan}, training=True)
+        return ((out - truth) ** 2).mean()
+
+    image = jax.ShapeDtypeStruct(shape, "float32")
+    weights = [jax.ShapeDtypeStruct(v.shape, v.dtype) for v in model.trainable_variables]
+    closed = jax.make_jaxpr(jax.grad(loss))(weights, image, image, jax.ShapeDtypeStruct(shape[:1], "int32"))
+    found, waiting = [], [closed.jaxpr]
+    while waiting:
+        jaxpr = waiting.pop()
+        for equation in jaxpr.eqns:
+            found += [
+                (tuple(v.aval.shape), v.aval.dtype.itemsize) for v in equation.outvars if hasattr(v.aval, "dtype")
+            ]
+            waiting += [p.jaxpr for p in equation.params.values() if hasattr(p, "jaxpr")]
+    return found
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """A training step that ran.
+
+    seconds : of the second step (the first one compiles).
+    peak_bytes : by how much the process grew over what it held before the first step.
+    """
+
+    kind: str
+    seconds: float
+    peak_bytes: int
+
+
+def run_step(kind, scanner="mini", planes=None, counts=None, filters=(8, 16, 32), unrolls=8, seed=0):
+    """Run training steps in a process of its own and measure its peak memory.
+
+    Parameters
+    ----------
+    kind : "images" or "sinograms"
+    scanner : str
+        Name of a preset.
+    planes : int, optional
+        Planes of the image, the middle ones; by default all.
+    filters : tuple of int
+        Of the U-Net in each unroll.
+
+    Returns
+    -------
+    StepCost
+
+    Raises
+    ------
+    RuntimeError
+        The process failed; its last lines.
+    """
+    settings = {
+        "kind": kind, "scanner": scanner, "planes": planes, "counts": counts, "filters": list(filters),
+        "unrolls": unrolls, "seed": seed,
+    }  # fmt: skip
+    command = [sys.executable, "-m", "pettutor.networks.physics.graph_memory", json.dumps(settings)]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ)
+    if done.returncode:
+        raise RuntimeError(f"training step ({kind}) failed: {done.stderr.strip()[-1000:]}")
+    return StepCost(**json.loads(done.stdout.strip().splitlines()[-1]))
+
+
+def _run_here(kind, scanner, planes, counts, filters, unrolls, seed):
+    import psutil
+
+    import pettutor as pt
+    from pettutor.networks.unet import unet
+
+    keras = load_keras()
+    machine = pt.Scanner.preset(scanner)
+    grid = machine.image_grid(shape=(planes or machine.image_shape[0], *machine.image_shape[1:]))
+    X = pt.Projector(machine, grid)
+    truth = pt.load_subject("mni:0").on(grid)
+    data = pt.simulate(truth, X, counts=counts, seed=seed)
+    A = pt.AcquisitionModel(X, attenuation=data.attenuation, normalisation=data.normalisation, background=data.randoms)
+    scale = float(truth.pet[truth.regions["head"]].mean())
+    start = pt.mlem(data.prompts, A, iterations=3)
+    keras.utils.set_random_seed(seed)
+    model = build(kind, data.prompts, A, unrolls=unrolls, scale=scale, cnn=lambda s: unet(s, tuple(filters)))
+    model.compile(optimizer="adam", loss="mse", jit_compile=False)
+    shape = (1, *model.inputs[0].shape[1:])
+    inputs = {"image": (start / scale).reshape(shape), "scan": np.zeros(1, np.int32)}
+    target = (truth.pet / np.float32(scale)).reshape(shape)
+    before = psutil.Process().memory_info().rss
+    for _ in range(2):
+        begin = time.perf_counter()
+        model.train_on_batch(inputs, target)
+        seconds = time.perf_counter() - begin
+    return StepCost(kind, seconds, max(_peak() - before, 0))
+
+
+def _peak():
+    """Highest memory of this process so far, bytes."""
+    if sys.platform == "win32":
+        import psutil
+
+        return psutil.Process().memory_info().peak_wset
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(_run_here(**json.loads(sys.argv[1])))))

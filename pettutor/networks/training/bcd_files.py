@@ -1,0 +1,45 @@
+"""The file of a BCD-Net: weights of all layers, settings and record; a checkpoint holds images besides."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from pettutor.files import whole_file
+
+FORMAT = "pettutor BCD-Net, version 1"
+NAMES = ("encoder", "decoder", "log_threshold")
+
+
+def write_network(path, words, weights, **arrays):
+    """Write to one ``.npz`` file, whole or not at all.
+
+    words : plain data; weights : list of (encoder, decoder, log_threshold); arrays : anything else.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path.parent}: expected a folder to write {path.name} into, got none")
+    layers = {name: np.stack(values) for name, values in zip(NAMES, zip(*weights, strict=True), strict=False)}
+    with whole_file(path) as file:
+        np.savez_compressed(file, words=np.array(json.dumps(words | {"format": FORMAT})), **layers, **arrays)
+    return path
+
+
+def read_network(path):
+    """Return (words, weights, other arrays) of a file, else raise FileNotFoundError or ValueError."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: expected the file of a BCD-Net, got no such file")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        words = json.loads(str(arrays.pop("words")))
+        if words["format"] != FORMAT:
+            raise ValueError(f"its format is {words['format']!r}")
+        layers = [arrays.pop(name) for name in NAMES if name in arrays]
+        weights = [tuple(values) for values in zip(*layers, strict=True)]
+    # NumPy and zipfile tell about a wrong or damaged file in many ways
+    except (OSError, EOFError, KeyError, TypeError, AttributeError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: expected the file of a BCD-Net, got another or a damaged one ({error})") from error
+    return words, weights, arrays

@@ -1,0 +1,37 @@
+"""The network tests once more on the other Keras backends, each in a process of its own."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pettutor import networks
+
+FILES = ("test_network_layers.py", "test_unrolled.py")
+
+
+def default_backend():
+    try:
+        return networks.choose_backend()
+    except ImportError:
+        return None
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_on_another_backend(backend):
+    if importlib.util.find_spec("keras") is None or importlib.util.find_spec(backend) is None:
+        if os.environ.get("CI") and backend == "jax":
+            pytest.fail("in CI the networks are tested on JAX too: expected it and Keras to be installed")
+        pytest.skip(f"Keras or {backend} is not installed")
+    if default_backend() == backend:
+        pytest.skip(f"{backend} is the backend that the files ran on already")
+    here = Path(__file__).parent
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-x", "-p", "no:cacheprovider", *FILES]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=500, cwd=here, env=os.environ | {"KERAS_BACKEND": backend}
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    assert f"backend {backend}" in done.stdout + done.stderr or " passed" in done.stdout

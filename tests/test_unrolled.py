@@ -1,0 +1,211 @@
+"""EM-Net, MAPEM-Net and FBSEM-Net: the algorithms they are when untrained, gradients through unrolls, training, files.
+
+`test_network_backends.py` runs this file once more on JAX and PyTorch.
+"""
+
+import contextlib
+
+import numpy as np
+import pytest
+from test_network_layers import (
+    SHAPE,
+    check_gradients,
+    dense_scans,
+    double_precision,  # noqa: F401
+    em_reference,
+    images,
+    keras,
+    map_reference,
+    ops,
+    slab,
+    tensor,
+)
+
+import pettutor as pt
+from pettutor import networks
+
+BUILDERS = {"em_net": networks.EMNet, "mapem_net": networks.MAPEMNet, "fbsem_net": networks.FBSEMNet}
+
+
+def convolution(shape, start="zeros", residual=False, seed=0):
+    """A CNN of one convolution; with "zeros" it gives 0, or where residual the first channel unchanged."""
+    image = keras.Input(shape)
+    kernel = keras.initializers.RandomNormal(stddev=0.1, seed=seed) if start == "random" else start
+    layer = keras.layers.Conv2D if len(shape) == 3 else keras.layers.Conv3D
+    x = layer(1, 3, padding="same", kernel_initializer=kernel)(image)
+    return keras.Model(image, x + image[..., :1] if residual else x)
+
+
+def start_images(count, shape=(13, 9), seed=5):
+    return np.random.default_rng(seed).random((count, *shape, 1), dtype=np.float32) + 0.5
+
+
+@contextlib.contextmanager
+def float64():
+    """Inputs and layers of models that are built in here are float64."""
+    before = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(before[0])
+        keras.config.set_dtype_policy(before[1])
+
+
+# ---- what they are when untrained --------------------------------------------------------------------------------
+
+
+def test_em_net_with_a_cnn_of_zero_is_mlem():
+    scans, kept = slab()
+    model = networks.EMNet((13, 9, 1), cnn=convolution, unrolls=5, scans=scans, scale=4.0)
+    start = start_images(2)
+    out = ops.convert_to_numpy(model({"image": start, "scan": np.array([1, 0], np.int32)}))
+    for k, number in enumerate([1, 0]):
+        y, A = kept[number]
+        expected = pt.mlem(y, A, iterations=5, start=4 * start[k, None, :, :, 0])
+        np.testing.assert_allclose(4 * out[k, None, :, :, 0], expected, rtol=3e-5)
+
+
+def test_em_net_is_mlem_with_its_own_cnn_too_before_training():
+    scans, kept = slab()
+    model = networks.EMNet((13, 9, 1), unrolls=1, scans=scans, scale=4.0)
+    y, A = kept[1]
+    start = 4 * start_images(1)[..., 0]
+    expected = pt.mlem(y, A, iterations=1, start=start)
+    np.testing.assert_allclose(networks.reconstruct(model, y, A, start), expected, rtol=3e-5)
+
+
+@pytest.mark.parametrize("kappa", [0.2, 3.0])
+def test_mapem_net_with_a_given_cnn_is_the_alternating_direction_method(kappa):
+    """Against plain float64 loops, with z = 0.875 (x + μ) in the place of the CNN."""
+    scans, data, r = dense_scans()
+
+    def scaled(shape):
+        image = keras.Input(shape, dtype="float64")
+        return keras.Model(image, keras.layers.Rescaling(0.875, dtype="float64")(image))
+
+    with float64():
+        model = networks.MAPEMNet(
+            (*SHAPE, 1), cnn=scaled, unrolls=3, steps=2, kappa=kappa, learn_kappa=False, scans=scans, scale=2.5
+        )
+        start = images(1)
+        out = ops.convert_to_numpy(model({"image": tensor(start), "scan": tensor(np.array([2], np.int32))}))
+    M, y = data[2]
+    s = M.sum(0)
+    rho = kappa * s[s > 0].mean() / 2.5
+    x = z = start.ravel()
+    dual = 0
+    for _ in range(3):
+        for _ in range(2):
+            x_em = em_reference(2.5 * x, M, y, r) / 2.5
+            x = map_reference(x_em, s / 2.5, z - dual, rho)
+        z = 0.875 * (x + dual)
+        dual = dual + x - z
+    np.testing.assert_allclose(out.ravel(), z, rtol=1e-9, atol=1e-12)
+
+
+def test_fbsem_net_with_an_identity_is_map_em_towards_its_own_image():
+    scans, kept = slab()
+    model = networks.FBSEMNet(
+        (13, 9, 1), cnn=lambda shape: convolution(shape, residual=True), unrolls=3, kappa=0.4, scans=scans, scale=4.0
+    )
+    y, A = kept[0]
+    x = start = 4 * start_images(1)[..., 0]
+    rho = 0.4 * scans[0].mean_sensitivity / 4.0
+    for _ in range(3):
+        x = pt.map_em(y, A, pt.priors.Reference(x, rho), iterations=1, start=x)
+    np.testing.assert_allclose(networks.reconstruct(model, y, A, start), x, rtol=5e-5)
+
+
+# ---- gradients ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_gradient_through_two_unrolls_against_finite_differences(name):
+    scans, *_ = dense_scans()
+    with float64():
+        model = BUILDERS[name](
+            (*SHAPE, 1), cnn=lambda shape: convolution(shape, "random"), unrolls=2, scans=scans, scale=2.5
+        )
+        numbers, weights = tensor(np.array([2, 1], np.int32)), tensor(images(2, 7))
+        inputs = [model.get_layer("cnn").layers[1].kernel, *(v for v in model.trainable_variables if "raw" in v.name)]
+        assert len(inputs) == 2
+
+        def loss(image, kernel, raw):
+            values = dict(zip([v.path for v in inputs], (kernel, raw), strict=True))
+            pairs = [(v, values.get(v.path, v.value)) for v in model.trainable_variables]
+            with keras.StatelessScope(state_mapping=pairs):
+                out = model({"image": image, "scan": numbers}, training=True)
+            return ops.sum(weights * out**2)
+
+        start = 0.2 + images(2)
+        check_gradients(loss, start, *(ops.convert_to_numpy(v.value).astype(np.float64) for v in inputs))
+
+
+# ---- training, files, inputs -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_training_in_graph_mode_beats_the_untrained_network(name):
+    scans, _ = slab()
+    keras.utils.set_random_seed(0)
+    residual = name != "em_net"
+    model = BUILDERS[name](
+        (13, 9, 1), cnn=lambda shape: convolution(shape, residual=residual), unrolls=2, scans=scans, scale=30.0
+    )
+    inputs = {"image": start_images(4), "scan": np.arange(4, dtype=np.int32) % 2}
+    truth = 0.5 * ops.convert_to_numpy(model(inputs))
+    model.compile(optimizer=keras.optimizers.Adam(1e-2), loss="mse")
+    losses = model.fit(inputs, truth, batch_size=2, epochs=10, verbose=0).history["loss"]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_separate_networks_have_weights_of_their_own():
+    shared = networks.MAPEMNet((13, 9, 1), cnn=convolution, unrolls=3)
+    separate = networks.MAPEMNet((13, 9, 1), cnn=convolution, unrolls=3, shared=False)
+    assert shared.count_params() == 10 + 1
+    assert separate.count_params() == 3 * 10 + 1
+    assert networks.EMNet((13, 9, 1), cnn=convolution, unrolls=3, shared=False).count_params() == 3 * 11
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_save_load_and_reconstruct(name, tmp_path):
+    scans, kept = slab()
+    model = BUILDERS[name]((13, 9, 2), unrolls=2, scans=scans, scale=4.0)
+    y, A = kept[1]
+    start, mr = (rng_image for rng_image in np.random.default_rng(8).random((2, 1, 13, 9), dtype=np.float32))
+    expected = networks.reconstruct(model, y, A, start, mr=mr)
+    assert next(layer.scans for layer in model.layers if hasattr(layer, "scans")) is scans  # given back afterwards
+    model.save(tmp_path / "model.keras")
+    loaded = networks.load(tmp_path / "model.keras")
+    assert networks.scale_of(loaded) == 4.0
+    np.testing.assert_allclose(networks.reconstruct(loaded, y, A, start, mr=mr), expected, rtol=1e-6)
+
+
+def test_volumes_go_through_as_volumes():
+    scans, *_ = dense_scans(np.float32)
+    model = networks.EMNet((*SHAPE, 1), cnn=convolution, unrolls=1, scans=scans)
+    out = model({"image": images(2, dtype=np.float32), "scan": np.array([0, 1], np.int32)})
+    assert tuple(out.shape) == (2, *SHAPE, 1)
+
+
+def test_wrong_inputs_are_named():
+    scans, kept = slab()
+    y, A = kept[0]
+    with pytest.raises(ValueError, match=r"expected \(y, x, channels\) or \(z, y, x, channels\).* got \(13, 9\)"):
+        networks.EMNet((13, 9))
+    with pytest.raises(ValueError, match="unrolls: expected a whole number >= 1, got 0"):
+        networks.MAPEMNet((13, 9, 1), unrolls=0)
+    with pytest.raises(TypeError, match="cnn: expected a function"):
+        networks.EMNet((13, 9, 1), cnn=convolution((13, 9, 1)))
+    with pytest.raises(ValueError, match=r"cnn: expected a network from \(13, 9, 1\) to \(13, 9, 1\)"):
+        networks.EMNet((13, 9, 1), cnn=lambda shape: convolution((8, 8, 1)))
+    model = networks.EMNet((13, 9, 1), cnn=convolution, unrolls=1, scans=scans)
+    start = np.ones((1, 13, 9), np.float32)
+    with pytest.raises(ValueError, match="mr: expected none for this network"):
+        networks.reconstruct(model, y, A, start, mr=start)
+    with pytest.raises(ValueError, match=r"start: expected shape \(1, 13, 9\)"):
+        networks.reconstruct(model, y, A, start[0])
+    with pytest.raises(ValueError, match="expected an unrolled network with one scale, got no such layer"):
+        networks.scale_of(convolution((13, 9, 1)))
