@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 
 import pytest
 from hypothesis import settings
@@ -14,7 +15,20 @@ if os.environ.get("CI"):
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+# simulated scans that tests and lessons share in one run, and nothing of another version
+SCAN_CACHE = "PETTUTOR_SCAN_CACHE"
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+def pytest_configure(config):
+    if SCAN_CACHE not in os.environ:  # the processes that run tests find it set
+        os.environ[SCAN_CACHE] = config.scan_cache = tempfile.mkdtemp(prefix="pettutor-scans-")
+
+
+def pytest_unconfigure(config):
+    if hasattr(config, "scan_cache"):
+        shutil.rmtree(config.scan_cache, ignore_errors=True)
 
 
 def _gpu_is_here():

@@ -198,6 +198,38 @@ def test_a_run_goes_on_from_its_file_to_the_same_numbers(tmp_path, optimiser):
 
 
 @needs_keras
+@pytest.mark.parametrize("optimiser", ["lbfgs", "adam"])
+def test_another_strength_from_the_same_start_is_a_run_of_its_own(optimiser):
+    y, A, mr, settings = small_run(optimiser=optimiser, average_from=2)
+    theta = settings["network"].get_weights()
+    expected, record = {}, {}
+    for kappa in (0.2, 2.0):
+        settings["network"].set_weights(theta)
+        record[kappa] = ConstrainedRecord()
+        expected[kappa] = diprecon(y, A, mr, iterations=3, kappa=kappa, record=record[kappa], **settings)
+    assert abs(expected[0.2] - expected[2.0]).max() > 1e-2
+    settings["network"].set_weights(theta)
+    first = DIPRecon(y, A, mr, kappa=0.2, stopping=WindowedVariance(2, 9), **settings)
+    with pytest.raises(ValueError, match="again: expected a run that has begun here"):
+        first.again(kappa=2.0)
+    first.run(1)
+    evaluations, fit = [], first.prior.fit
+    first.prior.fit = lambda *args, **kwargs: evaluations.append(args[3]) or fit(*args, **kwargs)
+    second = first.again(kappa=2.0)
+    # each by turns: neither disturbs the other
+    for run in (second, first, second, first, second):
+        run.run(1)
+    assert np.array_equal(first.image, expected[0.2]) and np.array_equal(second.image, expected[2.0])
+    assert evaluations == [settings["fit_iterations"]] * 5  # no fit to the start image
+    assert second.record.log_likelihood == record[2.0].log_likelihood
+    assert first.record.log_likelihood == record[0.2].log_likelihood
+    assert len(first.stopping.variance) == len(second.stopping.variance) == 3
+    assert second.settings()["kappa"] == 2.0
+    with pytest.raises(ValueError, match="kappa: expected a strength > 0, got 0"):
+        first.again(kappa=0)
+
+
+@needs_keras
 def test_adam_that_forgets_is_another_run():
     y, A, mr, settings = small_run(optimiser="adam")
     theta = settings["network"].get_weights()

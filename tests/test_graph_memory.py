@@ -51,3 +51,29 @@ def test_no_sinogram_in_the_graph(models, scan):
 def test_another_kind_is_refused(scan):
     with pytest.raises(ValueError, match="kind: expected one of images, sinograms, got 'both'"):
         graph_memory.build("both", *scan)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch has no graph before it runs")
+def test_side_by_side_on_any_scanner():
+    """The table agrees with tracing by hand, and with the sinogram's size; more unrolls hold more sinograms."""
+    one, two = (graph_memory.compare(small_scanner(), counts=1e4, filters=(2, 2), unrolls=u, run=False) for u in (1, 2))
+    assert list(one.index) == list(graph_memory.KINDS) and "peak_mb" not in one
+    assert one.loc["images", "sinogram_sized"] == two.loc["images", "sinogram_sized"] == 0
+    found = [table.loc["sinograms"] for table in (one, two)]
+    assert 8 <= found[0]["sinogram_sized"] < found[1]["sinogram_sized"]
+    # 4 bytes a number, but for the masks of where ȳ > 0
+    size = 4e-6 * np.prod(small_scanner().sinogram_shape)
+    assert 0.5 * size < found[1]["sinogram_mb"] / found[1]["sinogram_sized"] <= size
+
+
+def test_a_training_step_runs_in_a_process_of_its_own():
+    cost = graph_memory.run_step("images", small_scanner(), counts=1e4, filters=(2, 2), unrolls=1, keep_bytes=0)
+    assert cost.kind == "images" and 0 < cost.seconds < 60
+    assert 1e6 < cost.peak_bytes < 4e9
+
+
+def test_what_cannot_be_run_is_refused_before_a_process_starts():
+    with pytest.raises(ValueError, match="kind: expected one of images, sinograms, got 'both'"):
+        graph_memory.run_step("both")
+    with pytest.raises(TypeError, match=r"scanner: expected the name of a preset or a pettutor\.Scanner, got 5"):
+        graph_memory.run_step("images", 5)

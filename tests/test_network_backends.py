@@ -10,7 +10,13 @@ import pytest
 
 from pettutor import networks
 
-FILES = ("test_network_layers.py", "test_unrolled.py")
+TESTS = (
+    "test_network_layers.py",
+    "test_unrolled.py::test_em_net_with_a_cnn_of_zero_is_mlem",
+    "test_unrolled.py::test_mapem_net_with_a_given_cnn_is_the_alternating_direction_method",
+    "test_unrolled.py::test_gradient_through_two_unrolls_against_finite_differences",
+    "test_graph_memory.py",
+)
 
 
 def default_backend():
@@ -27,11 +33,11 @@ def test_on_another_backend(backend):
             pytest.fail("in CI the networks are tested on JAX too: expected it and Keras to be installed")
         pytest.skip(f"Keras or {backend} is not installed")
     if default_backend() == backend:
-        pytest.skip(f"{backend} is the backend that the files ran on already")
+        pytest.skip(f"{backend} is the backend that the tests ran on already")
     here = Path(__file__).parent
-    command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-x", "-p", "no:cacheprovider", *FILES]
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-x", "-p", "no:cacheprovider", *TESTS]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=500, cwd=here, env=os.environ | {"KERAS_BACKEND": backend}
     )
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
-    assert f"backend {backend}" in done.stdout + done.stderr or " passed" in done.stdout
+    assert " passed" in done.stdout

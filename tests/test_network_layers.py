@@ -4,6 +4,7 @@
 """
 
 import functools
+import os
 
 import numpy as np
 import pytest
@@ -119,6 +120,10 @@ def check_gradients(function, *arrays):
 
 def images(count, seed=0, dtype=np.float64):
     return np.random.default_rng(seed).random((count, *SHAPE, 1)).astype(dtype)
+
+
+def test_the_backend_is_the_one_that_was_asked_for():
+    assert os.environ.get("KERAS_BACKEND", BACKEND) == BACKEND
 
 
 # ---- values ------------------------------------------------------------------------------------------------------

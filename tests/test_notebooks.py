@@ -83,6 +83,9 @@ def run_notebooks(*paths, folder):
 def test_lesson(paths, tmp_path, monkeypatch):
     monkeypatch.setenv("PETTUTOR_SIZE", os.environ.get("PETTUTOR_SIZE", "slab"))
     monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel's own, so that pictures are really drawn
+    if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)) > 1:  # kernels side by side: a core for each
+        for variable in ("PETTUTOR_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+            monkeypatch.setenv(variable, "1")
     for path, seconds in zip(paths, run_notebooks(*paths, folder=tmp_path), strict=True):
         where = path.relative_to(NOTEBOOKS)
         print(f"{where}: {sum(seconds):.1f} s in {len(seconds)} cells, the longest {max(seconds, default=0):.1f} s")

@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -638,3 +639,11 @@ def test_all_stored_weights_are_small_and_belong_to_recipes():
         assert recipe(name, size).stored
     with pytest.raises(ValueError, match=r"expected one with stored weights \(.*; this trains it: pettutor train ced"):
         pretrained("ced", "mmr")
+
+
+def test_the_page_on_networks_has_the_figures_of_the_stored_ones():
+    from pettutor.networks.training.keep import as_markdown
+
+    page = (Path(__file__).parents[1] / "docs" / "networks.md").read_text(encoding="utf-8")
+    table = page.partition("<!-- stored-networks -->")[2].partition("<!-- end of stored-networks -->")[0]
+    assert table.strip() == as_markdown()

@@ -1,5 +1,6 @@
 """U-Nets, the linear enlarging inside them, the network for PET and MR, and networks of equal size."""
 
+import functools
 import math
 
 import numpy as np
@@ -222,6 +223,30 @@ def test_the_deep_image_prior_starts_alive():
     model.compile("sgd", "mse", jit_compile=False)
     model.train_on_batch(noise, 0 * noise)
     assert (model.get_layer("down_1_1").get_weights()[0] != before).all()
+
+
+def test_the_last_activation_of_the_deep_image_prior():
+    """Softplus of what ReLU is of; both begin at about 1; below zero only softplus lets a gradient out."""
+    build = functools.partial(dip_unet, (16, 12, 1), (2, 4))
+    noise = np.random.default_rng(8).random((1, 16, 12, 1), dtype=np.float32)
+    soft = build(last_activation="softplus")
+    assert 0.7 < output(soft, noise).mean() < 1.3
+    relu = build()
+    for sign in (1, -1):
+        kernel, bias = relu.get_layer("last").get_weights()
+        relu.get_layer("last").set_weights([kernel, sign * abs(bias)])
+        soft.set_weights(relu.get_weights())
+        soft.compile("sgd", "mse", jit_compile=False)
+        relu.compile("sgd", "mse", jit_compile=False)
+        before = output(relu, noise), output(soft, noise)
+        if sign > 0:
+            np.testing.assert_allclose(before[1], np.log1p(np.exp(before[0])), rtol=1e-5)
+        for model, image in zip((relu, soft), before, strict=True):
+            model.train_on_batch(noise, image + 1)
+        moves = [abs(output(model, noise) - image).max() for model, image in zip((relu, soft), before, strict=True)]
+        assert moves[1] > 1e-3 and (moves[0] > 1e-3 if sign > 0 else moves[0] == before[0].max() == 0)
+    with pytest.raises(ValueError, match="last_activation: expected 'relu' or 'softplus', got 'tanh'"):
+        build(last_activation="tanh")
 
 
 # ---- the deep image prior's normalisation ------------------------------------------------------------------------

@@ -208,10 +208,11 @@ for name in pt.course.SIZES:
 # | 6 | [From MLEM to OSEM](06_osem.ipynb) | How to get there faster, and what are noise and bias over 20 scans? |
 # | 7 | [MAP, priors and MR](07_map.ipynb) | What else do we know about the image, and what does it cost to say so? |
 # | 8 | [Kernel EM and dictionaries](08_kernel_dictionary.ipynb) | Can MR tell the shapes of which the image is built? |
-# | 9 | [CED](09_ced.ipynb) | What can a network with 3,870 parameters do afterwards, and what not? |
-#
-# What comes later builds on these: a network as a picture of the patient without training data (DIPRecon), networks
-# that contain the reconstruction itself (EM-Net, MAPEM-Net, BCD-Net), and fair comparisons between all of them.
+# | 9 | [CED and MR-guided post-processing](09_ced.ipynb) | What can a network do afterwards, and what does it invent? |
+# | 10 | [Deep image prior and DIPRecon](10_dip_recon.ipynb) | What does a network know that was never trained? |
+# | 11 | [Unrolling: EM-Net](11_em_net.ipynb) | How does an iterative algorithm become a network? |
+# | 12 | [MAPEM-Net](12_mapem_net.ipynb) | What does physics inside a network gain, against a U-Net of equal size? |
+# | 13 | [BCD-Net](13_bcd_net.ipynb) | Trained layer by layer: what happens at counts that it never saw? |
 
 # %% [markdown]
 # ## When something goes wrong

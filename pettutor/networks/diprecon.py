@@ -1,11 +1,16 @@
 """DIPRecon: maximum likelihood over the images that a network can make from the patient's own MR."""
 
+import copy
+import dataclasses
 from pathlib import Path
 
-from pettutor.networks.fitting.admm import ConstrainedReconstruction
+from pettutor.networks.fitting.admm import ConstrainedReconstruction, ConstrainedRecord
 from pettutor.networks.fitting.admm_state import fingerprint
 from pettutor.networks.fitting.deep_image_prior import DeepImagePrior, check_optimiser
+from pettutor.networks.fitting.early_stopping import WindowedVariance
 from pettutor.networks.fitting.optimisers import check_count
+from pettutor.reconstruction.inputs import check_number
+from pettutor.reconstruction.priors import strength
 
 
 class DIPRecon(ConstrainedReconstruction):
@@ -27,6 +32,8 @@ class DIPRecon(ConstrainedReconstruction):
     --------
     ``solver = DIPRecon(prompts, A, mr); x = solver.run(60); solver.save("run.npz")``, and another day
     ``x = DIPRecon.load("run.npz", prompts, A, mr).run(40)``: the same numbers as ``run(100)``.
+
+    To choose the strength: ``solver.prepare(); runs = [solver.again(kappa=k) for k in (0.1, 0.3, 1.0)]``.
     """
 
     name = "DIPRecon"
@@ -40,6 +47,7 @@ class DIPRecon(ConstrainedReconstruction):
             fit_settings["learning_rate"] = float(learning_rate)
         self.reset_optimiser = bool(reset_optimiser)
         self.seed = check_count(seed, "seed", 0)
+        self._begun = None
         prior = DeepImagePrior(A.in_shape, mr, network=network, filters=filters, seed=seed)
         super().__init__(y, A, prior, fit_settings=fit_settings, **settings)
 
@@ -48,6 +56,36 @@ class DIPRecon(ConstrainedReconstruction):
         if self.state is not None:
             self.prior.keep(self.state.variables)
         return self.prior.function.model
+
+    def prepare(self, progress=False):
+        due = self.state is None
+        super().prepare(progress)
+        if due:
+            self._begun = self.state
+
+    prepare.__doc__ = ConstrainedReconstruction.prepare.__doc__
+
+    def again(self, *, kappa):
+        """A run from the same start with another strength; the fit to the start image is not done anew.
+
+        Everything else is as here, with an empty `ConstrainedRecord` and stopping rule. The two runs share the network;
+        ``network`` has the weights of the run that was asked last.
+
+        Raises
+        ------
+        ValueError
+            A strength that is not > 0; a run that has not begun, or not here but in a checkpoint or a record.
+        """
+        kappa = check_number(kappa, "kappa: expected a strength > 0", zero=False)
+        if self._begun is None:
+            raise ValueError("again: expected a run that has begun here (prepare() or run() comes first)")
+        other = copy.copy(self)
+        other.kappa, other.record, other.stopped = kappa, ConstrainedRecord(), False
+        if self.stopping is not None:
+            other.stopping = WindowedVariance(self.stopping.window, self.stopping.patience)
+        rho = strength(kappa, self.sensitivity, self._begun.scale)
+        other.state = other._begun = dataclasses.replace(self._begun, rho=rho)
+        return other
 
     def settings(self):
         own = {"network input": fingerprint(self.prior.inputs), "reset_optimiser": self.reset_optimiser}

@@ -106,17 +106,20 @@ def unet(
     return load_keras().Model(image, x, name=name)
 
 
-def dip_unet(input_shape, filters=(16, 32, 64, 128), *, axial_levels=None, name="dip_unet"):
+def dip_unet(input_shape, filters=(16, 32, 64, 128), *, last_activation="relu", axial_levels=None, name="dip_unet"):
     """Build the U-Net of the deep image prior: from the patient's MR, or noise, to a PET image >= 0 of mean about 1.
 
     A level is twice a convolution of 3 × 3 (× 3), normalisation and leaky ReLU (slope 0.2). Down: the same with a
     convolution of stride 2. Up: linear enlarging × 2, a convolution to the filters of the level, and *addition* of what
-    the level held on the way down. At the end a convolution and a ReLU.
+    the level held on the way down. At the end a convolution, and a ReLU or softplus.
 
     Parameters
     ----------
     input_shape, filters, axial_levels, name
         As for `unet`; what the channels hold does not matter.
+    last_activation : "relu" or "softplus"
+        What keeps the output >= 0. ReLU is the paper's; a voxel that it has set to 0 gives no gradient any more.
+        Softplus, ``ln(1 + exp(v))``, is never 0 (choice).
 
     Returns
     -------
@@ -126,7 +129,7 @@ def dip_unet(input_shape, filters=(16, 32, 64, 128), *, axial_levels=None, name=
     Raises
     ------
     TypeError, ValueError
-        Another input shape, filters or levels.
+        Another input shape, filters, levels or last activation.
     ImportError
         No Keras or no backend here.
 
@@ -136,15 +139,18 @@ def dip_unet(input_shape, filters=(16, 32, 64, 128), *, axial_levels=None, name=
     its voxels, with scale and shift learnt (``GroupNormalization`` with a group a channel). It does the same whatever
     ``training`` says: what is fitted is what is predicted. Samples that come in one batch do not see each other.
 
-    The last convolution starts with a tenth of the usual weights and the bias 1 (choice), so the untrained output is
-    about 1 everywhere, the mean of a target scaled to unit mean. A single ReLU could otherwise start as "all zero",
-    where no gradient leads out.
+    The last convolution starts with a tenth of the usual weights and a bias at which the activation is 1 (choice), so
+    the untrained output is about 1 everywhere, the mean of a target scaled to unit mean. A single ReLU could otherwise
+    start as "all zero", where no gradient leads out.
 
     References
     ----------
     K. Gong, C. Catana, J. Qi, Q. Li, IEEE Trans. Med. Imaging 38(7):1655, 2019.
     """
     plan = _plan(input_shape, filters, axial_levels)
+    one = {"relu": 1.0, "softplus": math.log(math.e - 1)}  # the inverse of each at 1
+    if last_activation not in tuple(one):
+        raise ValueError(f"last_activation: expected 'relu' or 'softplus', got {last_activation!r}")
     keras = load_keras()
     layers = keras.layers
 
@@ -171,8 +177,9 @@ def dip_unet(input_shape, filters=(16, 32, 64, 128), *, axial_levels=None, name=
         x = layers.Add(name=f"add_{number + 1}")([maps[number], x])
         x = level(x, number, "up")
     tenth = keras.initializers.VarianceScaling(0.01, "fan_avg", "uniform")  # Glorot's has the variance 1 there
-    x = plan.convolution(1, kernel_initializer=tenth, bias_initializer="ones", name="last")(x)
-    x = layers.ReLU(name="output")(plan.crop(x))
+    bias = keras.initializers.Constant(one[last_activation])
+    x = plan.convolution(1, kernel_initializer=tenth, bias_initializer=bias, name="last")(x)
+    x = layers.Activation(last_activation, name="output")(plan.crop(x))
     return keras.Model(image, x, name=name)
 
 

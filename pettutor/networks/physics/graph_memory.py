@@ -10,12 +10,13 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from math import prod
 
 import numpy as np
 
 from pettutor.networks.backend import load_keras
+from pettutor.networks.physics.scans import KEEP_BYTES, Scans
 
 KINDS = ("images", "sinograms")
 
@@ -39,8 +40,10 @@ class GraphMemory:
     sinogram_bytes: int
 
 
-def build(kind, prompts, A, *, unrolls=8, steps=2, cnn=None, scale=1.0):
+def build(kind, prompts, A, *, unrolls=8, steps=2, cnn=None, scale=1.0, keep_bytes=KEEP_BYTES):
     """A MAPEM-Net for one scan, of either kind; the two compute the same images.
+
+    ``keep_bytes`` is what "images" may keep of expected counts outside the graph, see `Scans`; 0 computes them anew.
 
     Raises
     ------
@@ -48,18 +51,15 @@ def build(kind, prompts, A, *, unrolls=8, steps=2, cnn=None, scale=1.0):
         Another kind.
     """
     from pettutor.networks.mapem_net import unroll
-    from pettutor.networks.physics.scans import Scans
+    from pettutor.networks.physics.layers import MAPEMStep
     from pettutor.networks.physics.sinograms_in_graph import MAPEMStepInGraph
     from pettutor.networks.physics.unrolled import make_networks, small_unet
 
-    if kind not in KINDS:
-        raise ValueError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
-    from pettutor.networks.physics.layers import MAPEMStep
-
+    _check_kind(kind)
     shape = (*(A.in_shape[1:] if A.in_shape[0] == 1 else A.in_shape), 1)
     networks = make_networks(cnn, shape, 1, small_unet(residual=True))
     layer = MAPEMStep if kind == "images" else MAPEMStepInGraph
-    step = layer(Scans([(prompts, A)]), scale, name="map_em_step")
+    step = layer(Scans([(prompts, A)], keep_bytes), scale, name="map_em_step")
     return unroll(shape, networks, step, unrolls, steps, f"mapem_net_{kind}")
 
 
@@ -159,18 +159,26 @@ class StepCost:
     peak_bytes: int
 
 
-def run_step(kind, scanner="mini", planes=None, counts=None, filters=(8, 16, 32), unrolls=8, seed=0):
-    """Run training steps in a process of its own and measure its peak memory.
+def run_step(
+    kind, scanner="mini", planes=None, counts=None, filters=(8, 16, 32), unrolls=8, seed=0, keep_bytes=KEEP_BYTES
+):
+    """Run two training steps in a process of its own; measure the time of the second and the peak memory of both.
 
     Parameters
     ----------
     kind : "images" or "sinograms"
-    scanner : str
-        Name of a preset.
+    scanner : str or Scanner
+        Name of a preset, or any scanner.
     planes : int, optional
         Planes of the image, the middle ones; by default all.
+    counts : float, optional
+        Expected trues; by default those of the scanner's reference scan. They change neither time nor memory.
     filters : tuple of int
         Of the U-Net in each unroll.
+    unrolls : int
+        With two MAP-EM steps each.
+    keep_bytes : int
+        See `build`.
 
     Returns
     -------
@@ -178,12 +186,15 @@ def run_step(kind, scanner="mini", planes=None, counts=None, filters=(8, 16, 32)
 
     Raises
     ------
+    ValueError
+        Another kind.
     RuntimeError
         The process failed; its last lines.
     """
+    _check_kind(kind)
     settings = {
-        "kind": kind, "scanner": scanner, "planes": planes, "counts": counts, "filters": list(filters),
-        "unrolls": unrolls, "seed": seed,
+        "kind": kind, "scanner": scanner if isinstance(scanner, str) else _settings_of(scanner), "planes": planes,
+        "counts": counts, "filters": list(filters), "unrolls": unrolls, "seed": seed, "keep_bytes": keep_bytes,
     }  # fmt: skip
     command = [sys.executable, "-m", "pettutor.networks.physics.graph_memory", json.dumps(settings)]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ)
@@ -192,23 +203,91 @@ def run_step(kind, scanner="mini", planes=None, counts=None, filters=(8, 16, 32)
     return StepCost(**json.loads(done.stdout.strip().splitlines()[-1]))
 
 
-def _run_here(kind, scanner, planes, counts, filters, unrolls, seed):
-    import psutil
+def compare(
+    scanner="mini", *, planes=None, counts=None, filters=(8, 16, 32), unrolls=8, run=True, seed=0, keep_bytes=KEEP_BYTES
+):
+    """Trace a training step of MAPEM-Net of either kind, and run it: what the two hold, side by side.
 
+    Parameters
+    ----------
+    scanner, planes, counts, filters, unrolls, seed, keep_bytes
+        As for `run_step`.
+    run : bool
+        Run the steps as well, each kind in a process of its own; else only trace.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a kind ("images", "sinograms") with the columns ``tensors``, ``sinogram_sized``, ``sinogram_mb``,
+        ``largest_mb``, ``largest_shape`` (see `GraphMemory`) and, where they ran, ``peak_mb`` and ``seconds`` (see
+        `StepCost`). MB are 10⁶ bytes.
+    """
+    import pandas as pd
+
+    truth, prompts, A = _scan(scanner, planes, counts, seed)
+    rows = {}
+    for kind in KINDS:
+        model = build(kind, prompts, A, unrolls=unrolls, cnn=_cnn(filters), scale=_scale(truth), keep_bytes=keep_bytes)
+        found = trace(model, kind, A.out_shape)
+        rows[kind] = {
+            "tensors": found.tensors, "sinogram_sized": found.sinogram_sized, "sinogram_mb": found.sinogram_bytes / 1e6,
+            "largest_mb": found.largest / 1e6, "largest_shape": found.largest_shape,
+        }  # fmt: skip
+        if run:
+            cost = run_step(kind, scanner, planes, counts, filters, unrolls, seed, keep_bytes)
+            rows[kind] |= {"peak_mb": cost.peak_bytes / 1e6, "seconds": cost.seconds}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("kind")
+
+
+def _check_kind(kind):
+    if kind not in KINDS:
+        raise ValueError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
+
+
+def _settings_of(scanner):
+    from pettutor.geometry import Scanner
+
+    if not isinstance(scanner, Scanner):
+        raise TypeError(f"scanner: expected the name of a preset or a pettutor.Scanner, got {scanner!r:.80}")
+    return {f.name: getattr(scanner, f.name) for f in fields(scanner)}
+
+
+def _scan(scanner, planes, counts, seed):
+    """Truth, prompts and model of one simulated scan."""
     import pettutor as pt
-    from pettutor.networks.unet import unet
 
-    keras = load_keras()
-    machine = pt.Scanner.preset(scanner)
-    grid = machine.image_grid(shape=(planes or machine.image_shape[0], *machine.image_shape[1:]))
-    X = pt.Projector(machine, grid)
-    truth = pt.load_subject("mni:0").on(grid)
+    if isinstance(scanner, str):
+        scanner = pt.Scanner.preset(scanner)
+    _settings_of(scanner)
+    X = pt.Projector(scanner, scanner.image_grid(shape=(planes or scanner.image_shape[0], *scanner.image_shape[1:])))
+    truth = pt.load_subject("mni:0").on(X.grid)
     data = pt.simulate(truth, X, counts=counts, seed=seed)
     A = pt.AcquisitionModel(X, attenuation=data.attenuation, normalisation=data.normalisation, background=data.randoms)
-    scale = float(truth.pet[truth.regions["head"]].mean())
-    start = pt.mlem(data.prompts, A, iterations=3)
+    return truth, data.prompts, A
+
+
+def _scale(truth):
+    return float(truth.pet[truth.regions["head"]].mean())
+
+
+def _cnn(filters):
+    from pettutor.networks.unet import unet
+
+    return lambda shape: unet(shape, tuple(filters))
+
+
+def _run_here(kind, scanner, planes, counts, filters, unrolls, seed, keep_bytes):
+    import psutil
+
+    from pettutor.geometry import Scanner
+    from pettutor.reconstruction import mlem
+
+    keras = load_keras()
+    scanner = scanner if isinstance(scanner, str) else Scanner(**scanner)
+    truth, prompts, A = _scan(scanner, planes, counts, seed)
+    start, scale = mlem(prompts, A, iterations=3), _scale(truth)
     keras.utils.set_random_seed(seed)
-    model = build(kind, data.prompts, A, unrolls=unrolls, scale=scale, cnn=lambda s: unet(s, tuple(filters)))
+    model = build(kind, prompts, A, unrolls=unrolls, scale=scale, cnn=_cnn(filters), keep_bytes=keep_bytes)
     model.compile(optimizer="adam", loss="mse", jit_compile=False)
     shape = (1, *model.inputs[0].shape[1:])
     inputs = {"image": (start / scale).reshape(shape), "scan": np.zeros(1, np.int32)}

@@ -4,13 +4,14 @@ Every recipe that is marked as stored is trained in FOLDER as ``pettutor train``
 was stopped), and its weights and record are copied into the package.
 """
 
+import json
 import shutil
 import sys
 from pathlib import Path
 
 from pettutor.networks.training.command import run
-from pettutor.networks.training.recipes import RECIPES
-from pettutor.networks.training.stored_weights import FOLDER, pretrained, record_path, weights_path
+from pettutor.networks.training.recipes import BASELINE_ITERATIONS, RECIPES
+from pettutor.networks.training.stored_weights import FOLDER, pretrained, record_path, stored_networks, weights_path
 
 LARGEST = 1_000_000  # bytes of one network's weights
 
@@ -32,6 +33,29 @@ def keep(name, size, folder):
     FOLDER.mkdir(exist_ok=True)
     shutil.copyfile(record_path(name, size, folder), record_path(name, size))
     return Path(shutil.copyfile(path, weights_path(name, size)))
+
+
+def as_markdown():
+    """The test figures of all stored networks as a table, a row a network (docs/networks.md holds it)."""
+
+    def cells(figures):
+        return f"{figures['nrmse']:.1f} / {figures['grey']:.2f} / {figures['lesions']:.2f}"
+
+    records = [json.loads(record_path(*pair).read_text(encoding="utf-8")) for pair in stored_networks()]
+    records = [record for record in records if record["size"] == "slab"]
+    lines = records[0]["test"]["summary"]
+    rows = [["", "weights", "trained", *(f"dose {line['dose']:.2g}" for line in lines)], ["---"] * (3 + len(lines))]
+    for name, key in ((f"MLEM, {BASELINE_ITERATIONS} iterations", "mlem"), ("best Gaussian after it", "gaussian")):
+        rows.append([name, "", "", *(cells(line[key]) for line in lines)])
+    for record in records:
+        seconds = record["history"]["seconds"]
+        if record["name"] == "bcd_net":
+            trained = f"{len(seconds)} layers, {sum(seconds) / 60:.0f} min"
+        else:
+            trained = f"{record['history']['updates'][-1]} updates, {seconds[-1] / 60:.0f} min"
+        figures = (cells(line["network"]) for line in record["test"]["summary"])
+        rows.append([f"`{record['name']}`", f"{record['weights']:,}", trained, *figures])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def main(folder, names=()):

@@ -173,12 +173,12 @@ def as_text(lines, start="start", iterations=BASELINE_ITERATIONS):
     words = {"start": start, "mlem": f"MLEM, {iterations}", "gaussian": "best Gaussian", "network": "network"}
     if start == words["mlem"]:
         del words["start"]
-    text = [f"{'dose':>6}  {'':<20}  NRMSE, head  contrast: grey  lesions"]
+    text = [f"{'dose':>7}  {'':<20}  NRMSE, head  contrast: grey  lesions"]
     for line in lines:
         for k, (who, name) in enumerate(words.items()):
             f = line[who]
             grey, lesions = (f"{f[n]:.3f}" if n in f else "" for n in ("grey", "lesions"))
             dose = f"{line['dose']:.3g} ×" if k == 0 else ""
             name += f", {line['gaussian_mm']:.1f} mm" if who == "gaussian" else ""
-            text.append(f"{dose:>6}  {name:<20}  {f['nrmse']:9.2f} %  {grey:>14}  {lesions:>7}")
+            text.append(f"{dose:>7}  {name:<20}  {f['nrmse']:9.2f} %  {grey:>14}  {lesions:>7}")
     return "\n".join(text)

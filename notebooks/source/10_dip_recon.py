@@ -1,0 +1,587 @@
+# %% [markdown]
+# # 10 · Deep image prior and DIPRecon
+#
+# **Purpose:** a network that has never seen another patient. It gets this patient's MR and makes an image of it, and
+# its weights are fitted to this patient's PET: first to an MLEM image, then to the counts themselves. What it is good
+# for, when it goes wrong, and what one has to choose.
+#
+# **Time:** about 50 minutes of reading; about 1 minute of computing on two cores. **You need:**
+# [lesson 7](07_map.ipynb) (the MAP-EM step with a reference image, Bowsher's prior),
+# [lesson 8](08_kernel_dictionary.ipynb) (kernel EM), [lesson 9](09_ced.ipynb) (what a network is), and Keras.
+#
+# **After this lesson you can**
+#
+# 1. write an image as a function of a network's weights, and fit them to a noisy image;
+# 2. show that such a fit must be stopped in time, and say what MR as the input changes;
+# 3. write down the constrained problem of DIPRecon and program its three steps;
+# 4. choose the strength $\rho$ by the likelihood of the network's image, and say what that plot does not tell;
+# 5. name the choices that decide about success (start image, length of the first fit, optimiser, last activation);
+# 6. compare with fair opponents, and look at lesions that the MR does not show.
+
+# %% [markdown]
+# ## The workbench
+#
+# The scan of lesson 8: one ring, 500,000 trues, T1 as the MR, structure inside the tissues. Three hot lesions. Two are
+# seen by **PET only** (12 and 8 mm across); the third (12 mm) also by T1, where it is dark. The images are cut to the
+# head, 104 × 88 voxels, since a network's time grows with every voxel.
+#
+# Everything here is measured on *one* scan, with one seed for the network. So for the noise we have only the
+# **roughness** of white matter (standard deviation over its voxels, over the mean), which holds partial volume and
+# structure, too. `long = True` repeats the lesson with longer runs: about ten times as long.
+
+# %%
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+import pettutor as pt
+
+keras = pt.networks.load_keras()
+long = False
+scanner = pt.Scanner.preset("slab")
+grid = scanner.image_grid(shape=(1, 104, 88))
+X = pt.Projector(scanner, grid)
+lesions = [
+    pt.Lesion(12, "hot", where="pet", centre=(0, -31, 31)),
+    pt.Lesion(8, "hot", where="pet", centre=(0, 27, 35)),
+    pt.Lesion(12, "hot", where="pet", centre=(0, -31, -31)),
+    pt.Lesion(12, "cold", where="mr", centre=(0, -31, -31)),  # dark in T1: the third is seen by both
+]
+truth = pt.load_subject("mni:0").on(grid, structure=0.5, seed=1).with_lesions(lesions=lesions)
+head, grey, white = (truth.regions[name] for name in ("head", "grey matter", "white matter"))
+
+# %%
+data = pt.simulate(truth, X, counts=500_000, randoms_fraction=0.3, psf_fwhm=4.5, seed=1)
+known = {"attenuation": data.attenuation, "normalisation": data.normalisation, "background": data.randoms}
+A = pt.AcquisitionModel(X.to_matrix(), psf_fwhm=4.5, **known)
+y = data.prompts
+s = A.T(np.ones(A.out_shape, np.float32))  # sensitivity
+masks = [mask for name, mask in truth.regions.items() if name.startswith("lesion")]
+regions = dict(zip(("grey", "PET only 12", "PET only 8", "both 12"), (grey, *masks[:3]), strict=True))
+
+
+def error(image):
+    """NRMSE in the head, per cent."""
+    return 100 * pt.measures.nrmse(image, truth.pet, normaliser="rms", mask=head)
+
+
+def numbers(image):
+    """A row of the table."""
+    crcs = {f"CRC {name}": pt.measures.crc(image, truth.pet, mask, white) for name, mask in regions.items()}
+    return {"error %": error(image), **crcs, "roughness %": 100 * pt.measures.spatial_variation(image, white)}
+
+
+limits = {"vmins": 0, "vmaxs": [200, 180], "cmaps": ["gray_r", "gray"]}
+print(data, truth.source, f"Cite: {truth.citation}", sep="\n")
+pt.volshow({"activity, to be found": truth.pet, "T1, known": truth.t1}, grid=grid, **limits)
+
+# %% [markdown]
+# ### The opponents
+#
+# They come first, so that nobody chooses them by the result. **MLEM** with 150 iterations and the Gaussian with the
+# least error (chosen with the truth: the best filter that there can be); **Bowsher's MAP** with three strengths, the
+# strong baseline; **kernel EM**, stopped at three places. (About 5 seconds.)
+
+# %%
+frames = {}
+noisy = pt.mlem(y, A, iterations=150, sensitivity=s, callback=lambda k, image: frames.__setitem__(k, image))
+width, (filtered,) = pt.best_gaussian([noisy], [truth.pet], grid, mask=[head], widest=8.0)
+activity = float(noisy[head].mean())
+gaussian = f"MLEM 150 + Gaussian {width:.1f} mm"
+images = {"MLEM 60": frames[60], "MLEM 150": noisy, gaussian: filtered}
+for kappa in (0.03, 0.01, 0.003):
+    prior = pt.priors.Bowsher(pt.priors.strength(kappa, s, activity), truth.t1, 4, grid.voxel_size)
+    images[f"Bowsher κ {kappa}"] = pt.map_em(y, A, prior, iterations=120, start=frames[30])
+kernels = {}
+K = pt.mr_kernel(truth.t1, mask=head)
+pt.kernel_em(y, A, K, iterations=200, sensitivity=s, callback=lambda k, image: kernels.__setitem__(k, image))
+images |= {f"kernel EM {k}": kernels[k] for k in (50, 100, 200)}
+print(pd.DataFrame({name: numbers(image) for name, image in images.items()}).T.round(2).to_string())
+
+# %% [markdown]
+# ## An image made by a network
+#
+# In lesson 8 we wrote $x = K\alpha$: an image made of shapes that the MR suggests. Now let a network make it:
+#
+# $$x = f(\theta \mid z) .$$
+#
+# $z$ is the **input**, here the patient's T1. It never changes. $\theta$ are the **weights**, and *they* are what we
+# look for: for each patient, from nothing, with the patient's own data. No training set; so nothing can be learnt from
+# other patients, and nothing can be copied from them either.
+#
+# Why should that help? Two reasons. The network cannot easily make *any* image from T1: an edge in T1 is at hand, a
+# speckle is not. And even with a meaningless input, convolutions make smooth and structured pictures *first* and noise
+# *last*. That is the **deep image prior** (DIP).
+#
+# `pt.networks.dip_unet` is a **U-Net**: like lesson 9's encoder-decoder it halves the picture and doubles it again, but
+# adds (where that one joined) what it held before. The paper has 16-32-64-128 filters in 3-D. In one slice that would
+# be many weights for each voxel, enough to paint any noise at once; we take 8-16-32 (a choice).
+
+
+# %%
+def fresh_network(seed=0, last_activation="softplus"):
+    """An untrained network; the seed draws its weights."""
+    keras.utils.set_random_seed(seed)
+    return pt.networks.dip_unet((*grid.shape[1:], 1), (8, 16, 32), last_activation=last_activation)
+
+
+network = fresh_network()
+voxels = int(np.prod(grid.shape))
+print(f"{network.count_params():,} weights for {voxels:,} voxels, {int(head.sum()):,} of them in the head")
+
+# %% [markdown]
+# `last_activation` is what keeps the image positive. The paper has a **ReLU**, $\max(v, 0)$; we take **softplus**,
+# $\ln(1 + e^v)$, which is never quite 0 (another choice; further down you see why).
+#
+# ## Post-processing: fit it to the MLEM image
+#
+# The simplest use of a deep image prior: take the noisy MLEM image (150 iterations) and find
+#
+# $$\theta = \arg\min_\theta \lVert f(\theta \mid z) - x_{\text{MLEM}} \rVert^2 .$$
+#
+# `DeepImagePrior` holds input, network and scale (the network works near 1, so the activity is divided by one number).
+# `fit` does some steps from given weights; Adam's averages of past gradients (`moments`) are handed on.
+#
+# We fit twice: with T1 as the input, and with random noise. (A few seconds each.)
+#
+# **Before you run it:** the target is *noisy*, and the misfit to it falls all the time. What does the error against the
+# truth do? And which input will come nearer to the truth?
+
+# %%
+from pettutor.networks.fitting.deep_image_prior import DeepImagePrior
+
+seen = s > 0
+adam = {"optimiser": "adam", "learning_rate": 5e-3}
+
+
+def fit_path(prior, target, steps, every=5):
+    """Fit, and keep the weights and the image after every few steps."""
+    theta, moments, path = prior.start, None, {}
+    for step in tqdm(range(every, steps + 1, every), desc="fit"):
+        fit = prior.fit(theta, target, seen, every, moments=moments, **adam)
+        theta, moments = fit.weights, fit.moments
+        path[step] = SimpleNamespace(theta=theta, moments=moments, image=prior.image(theta) * seen, loss=fit.loss[-1])
+    return path
+
+
+prior = DeepImagePrior(grid.shape, truth.t1, network=network)
+prior.scale = activity
+steps = 300 if long else 60
+with_mr = fit_path(prior, noisy, steps)
+
+# %%
+from_noise = DeepImagePrior(grid.shape, None, network=fresh_network(), seed=0)
+from_noise.scale = activity
+with_noise = fit_path(from_noise, noisy, steps if long else 50, every=10)
+
+
+# %%
+def best_step(path):
+    return min(path, key=lambda step: error(path[step].image))
+
+
+fig, (left, right) = plt.subplots(1, 2, figsize=(11, 3.4), layout="constrained")
+for name, path in {"input T1": with_mr, "input noise": with_noise}.items():
+    left.plot(path.keys(), [np.sqrt(p.loss) for p in path.values()], "o-", ms=4, label=name)
+    right.plot(path.keys(), [error(p.image) for p in path.values()], "o-", ms=4, label=name)
+    step = best_step(path)
+    print(f"{name}: least error {error(path[step].image):.1f} % after {step} steps; "
+          f"at the end, after {max(path)}, {error(path[max(path)].image):.1f} %")  # fmt: skip
+right.axhline(error(noisy), color="k", ls=":", label="MLEM 150")
+right.axhline(error(filtered), color="k", ls="--", label="+ best Gaussian")
+left.set(xlabel="step of Adam", ylabel="root mean square misfit / scale", title="To the noisy target")
+right.set(xlabel="step of Adam", ylabel="NRMSE in the head (%)", title="To the truth", ylim=(20, 45))
+right.legend(fontsize=8)
+plt.show()
+
+# %%
+first, best, last = 10, best_step(with_mr), max(with_mr)
+shown = {"MLEM 150": noisy, "truth": truth.pet}
+shown |= {f"T1, {k} steps": with_mr[k].image for k in (first, best, last)}
+shown |= {f"noise, {best_step(with_noise)} steps": with_noise[best_step(with_noise)].image}
+pt.volshow(shown, grid=grid, vmins=0, vmaxs=200, cmaps="gray_r", units="activity")
+
+# %% [markdown]
+# **Fitted too long, it fails.** The misfit falls and falls; the error turns round, because the network now paints the
+# noise of the MLEM image. Run to its end it gives you the MLEM image back. So a deep image prior *is* its stopping
+# time. (Sounds familiar? MLEM in lesson 5.)
+#
+# With T1 it comes nearer to the truth than with noise: the edges are already there. But watch the order in which things
+# come: first the shapes of T1, and only later what T1 does not have.
+
+# %%
+fig, ax = plt.subplots(figsize=(7, 3.3), layout="constrained")
+for name, mask in regions.items():
+    crcs = [pt.measures.crc(p.image, truth.pet, mask, white) for p in with_mr.values()]
+    ax.plot(with_mr.keys(), crcs, "o-", ms=4, label=name)
+ax.axvline(best, color="k", ls=":")
+ax.set(xlabel="step of Adam", ylabel="CRC", title="Input T1; dotted: the least error in the head")
+ax.legend(fontsize=8)
+plt.show()
+early = numbers(with_mr[20].image)
+print("after 20 steps: " + ", ".join(f"{name} {early[f'CRC {name}']:.2f}" for name in regions))
+
+# %% [markdown]
+# Stop early, and the lesions pay. This is the danger of all MR-guided methods, in a new dress.
+#
+# ### Exercise 1
+# Without the truth, when to stop? One proposal is the **windowed variance**: as long as the picture comes, successive
+# images move towards one place and their variance falls; when the noise comes, it is said to rise again. Give all
+# images of the fit to `rule` in turn (it is called with an image).
+
+# %%
+rule = pt.networks.WindowedVariance(window=3, patience=100)
+# solution:
+for step in with_mr:
+    rule(with_mr[step].image)
+# stub: # for step in with_mr: ...
+# end of solution
+if rule.best_iteration:
+    stopped = list(with_mr)[rule.best_iteration - 1]
+    print(f"rule: {stopped} steps, error {error(with_mr[stopped].image):.1f} %; "
+          f"truth: {best} steps, {error(with_mr[best].image):.1f} %")  # fmt: skip
+
+# %% [markdown]
+# Judge by the two numbers. The rule was made for thousands of small steps and other pictures; a rule that works in one
+# paper is a proposal, not a law.
+#
+# ## DIPRecon: fit it to the counts
+#
+# The fit above believed every voxel of the MLEM image alike. But the counts know some things well and others hardly,
+# and the place that knows which is the **likelihood** $L(y \mid x)$ of lesson 5. So maximise it over all images that
+# the network can make:
+#
+# $$\max_{x,\,\theta} \; L(y \mid x) \quad\text{subject to}\quad x = f(\theta \mid z) .$$
+#
+# Why two unknowns for one image? Because then the hard problem falls into two that we can already solve: a
+# reconstruction without a network, and a fit without a scanner. The **alternating direction method of multipliers
+# (ADMM)** makes them agree. A third image $\mu$ keeps the account of their disagreement:
+#
+# 1. $x \leftarrow \arg\max_x\; L(y \mid x) - \tfrac{\rho}{2} \lVert x - f(\theta \mid z) + \mu \rVert^2$. That is
+#    MAP-EM with the reference $f - \mu$ (lesson 7). The paper does 2 updates.
+# 2. $\theta \leftarrow \arg\min_\theta\; \lVert f(\theta \mid z) - (x + \mu) \rVert^2$. The fit from above, with a new
+#    target, from the present $\theta$. The paper does 10 iterations of L-BFGS; we do 5 steps of Adam (a choice).
+# 3. $\mu \leftarrow \mu + x - f(\theta \mid z)$. What $x$ wanted and $f$ did not give is asked for again, louder.
+#
+# The result is $f(\theta \mid z)$, not $x$: $x$ may be noisy on the way, $f$ is what a network can make.
+# As in lesson 7, $\rho = \kappa \cdot \text{mean}(s) / \text{activity}$, so that $\kappa$ has no unit.
+#
+# The start: $x$ = MLEM, $\theta$ = a fit to it (40 steps), $\mu = 0$.
+#
+# ### Exercise 2
+# Write the three steps. `pt.map_em(y, A, pt.priors.Reference(z, rho), iterations=2, start=x)` is the first;
+# `prior.fit(theta, target, seen, 5, moments=moments, **adam)` the second, and gives `.weights` and `.moments`;
+# `prior.image(theta) * seen` is $f$.
+
+
+# %%
+def my_diprecon(iterations, kappa):
+    rho = pt.priors.strength(kappa, s, activity)
+    x, mu, f = noisy, np.zeros_like(noisy), with_mr[40].image
+    theta, moments = with_mr[40].theta, with_mr[40].moments
+    for _ in range(iterations):
+        # solution:
+        x = pt.map_em(y, A, pt.priors.Reference(f - mu, rho), iterations=2, start=x)
+        fit = prior.fit(theta, x + mu, seen, 5, moments=moments, **adam)
+        theta, moments = fit.weights, fit.moments
+        f = prior.image(theta) * seen
+        mu = mu + x - f
+        # stub: f = f  # three steps: x, then theta and f, then mu
+        # end of solution
+    return f
+
+
+mine = my_diprecon(2, kappa=0.3)
+
+# %% [markdown]
+# `pt.networks.diprecon(y, A, truth.t1)` does all of it in one call. We take the class behind it: a `DIPRecon` object
+# can be run in pieces, saved and continued (`save`, `load`), and looked into. Note what does *not* happen: no file is
+# written between the halves of an iteration; the images stay in memory.
+
+# %%
+solver = pt.networks.DIPRecon(
+    y,
+    A,
+    truth.t1,
+    network=fresh_network(),
+    kappa=0.3,
+    fit_iterations=5,
+    start=noisy,
+    start_fit=40,
+    scale=activity,
+    record=pt.networks.ConstrainedRecord(),
+    **adam,
+)
+path = {}
+solver.run(2, callback=lambda k, f: path.__setitem__(k, f))
+print(
+    f"largest difference of yours from the library: {np.abs(mine - path[2]).max() / path[2].max():.1e} of the maximum"
+)
+
+# %% [markdown]
+# (If the difference is large, the network has not seen your steps yet. Up to some 1e-3 is rounding, which a network's
+# steps amplify.)
+#
+# ## How strong? The likelihood of f
+#
+# ADMM promises the same solution for every $\rho > 0$, for a linear network *whose fit is solved exactly*. Ours is
+# neither. So $\rho$ is chosen by a plot: the log-likelihood of $f$ over the iterations, for several $\rho$.
+# `solver.again` starts another run from the same fitted network. (About 5 seconds.)
+#
+# **Before you run it:** a large $\kappa$ pulls $x$ towards $f$, a small one leaves $x$ to the data. Which will raise
+# the likelihood *of f* faster, and which more smoothly?
+
+# %%
+iterations, others = (60, 60) if long else (10, 4)
+runs = {kappa: solver.again(kappa=kappa) for kappa in (0.03, 3.0)}
+solver.run(iterations - 2, callback=lambda k, f: path.__setitem__(k + 2, f), progress=True)
+for run in runs.values():
+    run.run(others, progress=True)
+runs = dict(sorted({**runs, 0.3: solver}.items()))
+
+# %%
+level = solver.log_likelihood(frames[60])
+fig, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
+for kappa, run in runs.items():
+    values = np.array([*run.record.log_likelihood, run.log_likelihood(run.state.f)]) - level
+    ax.plot(values, "o-", ms=4, label=f"κ = {kappa}")
+    print(f"κ = {kappa}: after {others} iterations L of f {values[others]:+8,.0f} against MLEM 60, "
+          f"falls in {(np.diff(values[: others + 1]) < 0).sum()} of {others} steps, "
+          f"|x - f| / |f| = {run.record.gap[others - 1]:.3f}")  # fmt: skip
+ax.axhline(0, color="k", ls=":", label="MLEM 60")
+ax.set(xlabel="iteration", ylabel="L − L of MLEM 60", title="Log-likelihood of the network's image f")
+ax.legend(fontsize=8)
+plt.show()
+
+# %% [markdown]
+# How to read it: take a $\rho$ for which the curve rises fast *and* without falling back far. With a small $\kappa$ the
+# two images drift apart (the last column), $\mu$ collects what the network could not follow, and the curve gets rough.
+# With a large one $x$ hardly moves.
+#
+# What the plot does **not** say: where to stop. The likelihood of $f$ rises as long as the network learns, and at the
+# end that is noise. It also says nothing about lesions.
+#
+# ## The result
+
+# %%
+rows = {name: numbers(image) for name, image in images.items()}
+stopped_early = f"DIP of MLEM 150, {best} steps (by the truth)"
+rows[stopped_early] = numbers(with_mr[best].image)
+rows["start: f after the first fit"] = numbers(with_mr[40].image)
+rows |= {f"DIPRecon {k}": numbers(path[k]) for k in (1, iterations // 2, iterations)}
+table = pd.DataFrame(rows).T
+print(table.round(2).to_string())
+bowsher = min((name for name in rows if "Bowsher" in name), key=lambda name: rows[name]["error %"])
+kernel = min((name for name in rows if "kernel" in name), key=lambda name: rows[name]["error %"])
+for opponent in (gaussian, bowsher, kernel, stopped_early):
+    gain = table.loc[f"DIPRecon {iterations}"] - table.loc[opponent]
+    print(f"DIPRecon {iterations} against {opponent}: " + ", ".join(f"{n} {v:+.2f}" for n, v in gain.items()))
+
+# %%
+final = path[iterations]
+shown = {"truth": truth.pet, gaussian: filtered, bowsher: images[bowsher], kernel: images[kernel]}
+shown |= {f"DIPRecon {iterations}": final, "T1": truth.t1}
+grey_maps = ["gray_r"] * 5 + ["gray"]
+pt.volshow(shown, grid=grid, vmins=0, vmaxs=[200] * 5 + [180], cmaps=grey_maps, units="activity")
+
+# %% [markdown]
+# Equal error is not equal noise. So the contrast against the roughness, for each method along its own knob: the width
+# of the filter, the strength, the iterations. Top left is best.
+
+# %%
+widths = np.arange(0, 7.1, 1.0)
+knobs = {"MLEM 150 + Gaussian": [pt.gaussian_filter(noisy, w, grid) for w in widths]}
+knobs["Bowsher MAP"] = [image for name, image in images.items() if "Bowsher" in name]
+knobs["kernel EM"] = [kernels[k] for k in (30, 50, 100, 150, 200)]
+knobs["DIP of MLEM 150"] = [with_mr[k].image for k in with_mr if k >= 25]
+knobs["DIPRecon"] = [path[k] for k in sorted(path)]
+fig, axes = plt.subplots(1, 3, figsize=(12, 3.9), layout="constrained", sharex=True)
+for ax, region in zip(axes, ("grey", "PET only 12", "PET only 8"), strict=True):
+    for (name, chosen), style in zip(knobs.items(), ("k.-", "s-", "^-", "x:", "o-"), strict=True):
+        points = [(numbers(image)["roughness %"], numbers(image)[f"CRC {region}"]) for image in chosen]
+        ax.plot(*np.transpose(points), style, ms=4, label=name)
+    ax.set(xlabel="roughness of white matter (%)", ylabel="CRC", title=region)
+axes[0].legend(fontsize=7.5)
+plt.show()
+
+# %% [markdown]
+# Read your own figure and the differences above it; do not expect a victory everywhere. Bowsher's prior is no
+# network, needs a few lines and a second, and is hard to beat in the error. And all this is one scan and one seed. Two
+# seeds of the same network differ by as much as two methods (exercise 4), so a single run never decides.
+#
+# ## What goes wrong
+#
+# ### An optimiser that forgets
+# In each iteration the target of the fit changes a little, and the network goes on from its weights. Adam has a
+# memory, too: averages of past gradients. If it is emptied in each iteration (as happens when every fit makes a new
+# optimiser), its first steps are large in *every* weight.
+#
+# **Before you run it:** what will suffer most?
+
+# %%
+forgetful = solver.again(kappa=0.3)
+forgetful.reset_optimiser = True
+kicked = forgetful.run(3)
+for name, image in {"start": with_mr[40].image, "Adam remembers": path[3], "Adam forgets": kicked}.items():
+    row = numbers(image)
+    print(f"{name:15}: " + ", ".join(f"{n} {row[n]:.2f}" for n in ("error %", "CRC grey", "CRC PET only 12")))
+
+# %% [markdown]
+# A kick throws the network back to where it is most at home: to the shapes of T1. What T1 does not show goes first.
+#
+# ### The paper's settings
+# MLEM with 60 iterations as the start; 300 iterations of **L-BFGS** for the first fit, then 10 in each iteration, its
+# memory emptied each time (the target has changed); a ReLU at the end. (The short version fits only 20 and does one
+# iteration.) Two things to look at: how far is the fitted $f$ from the MLEM image that it was fitted to, and how many
+# voxels of the head are exactly 0?
+
+# %%
+first_fit, outer = (300, 60) if long else (20, 1)
+paper = pt.networks.DIPRecon(
+    y, A, truth.t1, network=fresh_network(0, "relu"), kappa=0.3, start=frames[60], start_fit=first_fit
+)
+paper.prepare()
+begun = paper.state.f
+ended = paper.run(outer, progress=long)
+for name, image in {"MLEM 60": frames[60], f"fitted, {first_fit}": begun, f"and {outer} outer": ended}.items():
+    zeros = (image[head] == 0).mean()
+    print(f"{name:17}: error {error(image):.1f} %, exactly 0 in {zeros:.0%} of the head, "
+          f"from MLEM 60 {100 * pt.measures.nrmse(image, frames[60], normaliser='rms', mask=head):.0f} %")  # fmt: skip
+
+# %% [markdown]
+# - **The zeros.** Where the ReLU is at 0, its slope is 0, and the fit learns nothing from this voxel any more. In
+#   regions of little activity (the scalp, ventricles) many voxels end so. Softplus has a slope everywhere.
+# - **The long first fit.** With `long = True` you see that after 300 iterations the network has taken over the MLEM
+#   image, noise and all: a small network in a small slice fits quickly. ADMM then starts from noise, which it does not
+#   remove. (In 3-D, with a million voxels and a larger network, 300 iterations mean something else.)
+# - **The start image.** 60 iterations of MLEM with a point spread function are far from converged (compare its CRC with
+#   150 in the table). What the start does not hold, a dozen outer iterations do not bring.
+#
+# ### Exercise 3
+# Near the end $f$ wobbles from one iteration to the next. Take the mean of $f$ over the last third of the iterations.
+# Does it help, and what does it cost? (`diprecon(..., average_from=...)` does the same.)
+
+# %%
+# solution:
+averaged = np.mean([path[k] for k in path if k > 2 * iterations // 3], axis=0)
+# stub: averaged = final  # the mean of path[k] over the last third
+# end of solution
+print(pd.DataFrame({"last": numbers(final), "averaged": numbers(averaged)}).T.round(3).to_string())
+
+# %% [markdown]
+# ### Exercise 4
+# How robust is all this? Change one thing: the seed of the network, or the MR: shift T1 by 2 voxels, 4 mm
+# (`np.roll(truth.t1, 2, axis=2)`), as when the patient has moved between the scans. Is it as bad as it was for kernel
+# EM in lesson 8? (About 5 seconds.)
+
+# %%
+# solution:
+seed, mr = 0, np.roll(truth.t1, 2, axis=2)
+# stub: seed, mr = 0, None  # choose a seed and an MR
+# end of solution
+if mr is not None:
+    settings = {"kappa": 0.3, "fit_iterations": 5, "start": noisy, "start_fit": 40, "scale": activity, **adam}
+    other = pt.networks.diprecon(y, A, mr, network=fresh_network(seed), iterations=2, **settings)
+    print(pd.DataFrame({"as above, 2 iterations": numbers(path[2]), "changed": numbers(other)}).T.round(2).to_string())
+
+# %% [markdown]
+# ## Without ADMM: end to end
+#
+# Why not simply maximise $L(y \mid f(\theta \mid z))$ over $\theta$? By the chain rule the gradient is
+#
+# $$\nabla_\theta L = J_\theta^{\mathsf T} \; A^{\mathsf T} \Big( \frac{y}{A f + r} - 1 \Big) :$$
+#
+# the projector's answer, pulled back through the network. No $x$, no $\mu$, no $\rho$. (Early on, projector and
+# network lived in different programs; ADMM was also a way to keep them apart.) The price: a projection for every step
+# of the network, and in 3-D that is the dear part. Here it goes on from the same fitted network.
+
+# %%
+prior.keep(with_mr[40].theta)  # the weights of `network`
+found = {}
+steps = 200 if long else 12
+settings = {"start": noisy, "start_fit": 0, "scale": activity, "learning_rate": 1e-3, "iterations": steps}
+keep = found.__setitem__  # every image by its iteration
+pt.networks.end_to_end_dip(y, A, truth.t1, network=network, callback=keep, **settings)
+rows = {
+    "MLEM 150": noisy,
+    "start": with_mr[40].image,
+    f"end to end, {steps} steps": found[steps],
+    f"DIPRecon {iterations}": final,
+}
+table = pd.DataFrame({name: numbers(image) for name, image in rows.items()}).T
+table["L of f"] = [solver.log_likelihood(image) - level for image in rows.values()]
+print(table.round(2).to_string())
+
+# %% [markdown]
+# The last column is the log-likelihood, less that of MLEM 60. Compare it with the column of the error once more: the
+# image with the highest likelihood is not the best one. End to end needs stopping, too.
+#
+# ## Questions
+#
+# <details><summary>1. The network has more than four times as many weights as there are voxels. Why does it
+# not fit the noise at once?</summary>
+#
+# It can, and at the end it does. But from an untrained start, gradient steps reach smooth and structured pictures
+# first. The regularisation is the *path* and the stopping, not the number of weights. (More weights make the path
+# shorter.)
+# </details>
+#
+# <details><summary>2. Why is the result f and not x?</summary>
+#
+# Until ADMM has converged the two differ. $x$ has made two steps towards the counts and has their noise; $f$ is an
+# image that the network can make from the MR.
+# </details>
+#
+# <details><summary>3. Suppose that f were linear in its weights. Which method of this course would DIPRecon become?
+# </summary>
+#
+# $f(\theta) = B\theta$: maximum likelihood over images of that form, as in kernel EM with $K$ for $B$ (there with
+# $\alpha \ge 0$). Then ADMM finds the same image for every $\rho$.
+# </details>
+#
+# <details><summary>4. A colleague stops her deep image prior where the error is least. What do you ask?</summary>
+#
+# The error against what? With a patient there is no truth. She needs a rule that was fixed beforehand (a number of
+# steps, a variance), and the table needs that rule's image.
+# </details>
+#
+# <details><summary>5. A method has the lowest error of all and the lowest contrast of an 8 mm lesion that only PET
+# shows. How is that possible?</summary>
+#
+# The lesion is about a dozen voxels of some thousands. The error is mostly grey and white matter, whose borders T1
+# knows.
+# </details>
+#
+# <details><summary>6. Nobody trained this network. Can it still invent something?</summary>
+#
+# Yes: edges of the MR that the activity does not have. And it can leave out what the MR does not show. It cannot
+# invent *another patient's* anatomy.
+# </details>
+#
+# ## Summary
+#
+# A deep image prior writes the image as $f(\theta \mid z)$, with an untrained network and a fixed input, here the
+# patient's MR. Fitted to a noisy image it gives structure first and noise last, so it must be stopped. DIPRecon fits it
+# to the counts: MAP-EM towards the network, a fit towards the image, and an account of the rest, by turns. $\rho$ is
+# chosen by the likelihood of $f$. What decides is often not in the title of a paper: the start image, the length
+# of the first fit, an optimiser that remembers, the last activation, the seed. And every table needs Bowsher in it.
+#
+# **What next:** so far the network was fitted anew to each patient. The next lesson puts a *trained* one into the
+# iterations of MLEM.
+#
+# ## Further reading
+#
+# - K. Gong, C. Catana, J. Qi, Q. Li. *PET image reconstruction using deep image prior.* IEEE Trans. Med. Imaging
+#   38(7):1655, 2019. [arXiv:1807.01759](https://arxiv.org/abs/1807.01759)
+# - D. Ulyanov, A. Vedaldi, V. Lempitsky. *Deep image prior.* CVPR 2018.
+#   [arXiv:1711.10925](https://arxiv.org/abs/1711.10925)
+# - H. Wang et al. *Early stopping for deep image prior.* [arXiv:2112.06074](https://arxiv.org/abs/2112.06074)
+# - F. Hashimoto, Y. Onishi, K. Ote, H. Tashima, T. Yamaya. End-to-end deep image prior in three dimensions.
+#   [arXiv:2212.11844](https://arxiv.org/abs/2212.11844)
+# - K. Gong et al. The earlier idea, a trained network whose input is fitted (`pt.networks.network_input`).
+#   [arXiv:1710.03344](https://arxiv.org/abs/1710.03344)
+# - The atlas shown here: V. S. Fonov et al. NeuroImage 54(1):313, 2011.
+#   [doi:10.1016/j.neuroimage.2010.07.033](https://doi.org/10.1016/j.neuroimage.2010.07.033)

@@ -1,0 +1,521 @@
+# %% [markdown]
+# # 12 · MAPEM-Net against a U-Net of equal size
+#
+# **Purpose:** unroll another algorithm, ADMM with MAP-EM steps, and put it to a fair contest with a post-processing
+# network that has as many weights. And measure what keeps a projector inside a network affordable in 3-D.
+#
+# **Time:** about 60 minutes of reading; about 1 minute of computing on two cores. **You need:**
+# [lesson 7](07_map.ipynb) (De Pierro's step), [lesson 9](09_ced.ipynb) (fair tests),
+# [lesson 11](11_em_net.ipynb) (unrolling).
+#
+# **After this lesson you can**
+#
+# 1. turn a penalised problem into three lines that are repeated (ADMM), and these into a network;
+# 2. derive the three derivatives of a MAP-EM step, and show why the framework must not find them by itself;
+# 3. read $\kappa$ as a balance between data and network, at any dose;
+# 4. say what a network does before it has been trained, and show it;
+# 5. build an opponent of equal size, and compare at equal noise, three doses, and in time;
+# 6. count the sinograms in a graph, and measure what they cost.
+
+# %% [markdown]
+# ## The workbench
+#
+# The test subject of lesson 11, one slice, four lesions, a third of the dose, the dose, and three times the dose; this
+# time with two realisations of the noise each, so that noise can be measured. (What `simulate_scans` once made it
+# finds again on the disk.)
+
+# %%
+import inspect
+import time
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from IPython.display import display
+
+import pettutor as pt
+from pettutor.networks.mapem_net import unroll
+from pettutor.networks.physics import graph_memory
+from pettutor.networks.training.trained_network import as_text, figures_of
+
+keras = pt.networks.load_keras()
+recipe = pt.networks.recipe("mapem_net", "slab")
+scale, grid = recipe.scale, pt.Scanner.preset("slab").image_grid()
+test = pt.networks.simulate_scans(
+    ["mni:0"], recipe.test_scans(), heights=(0.0,), realisations=2, workers=1, progress=True
+)
+print(*test, sep="\n")
+
+# %%
+scan = next(one for one in test if one.dose == 1)
+y, A, start = scan.prompts_on("cpu"), scan.acquisition_model("cpu"), scan.start
+scans = pt.networks.Scans([(y, A)])
+s, mean_s = scans[0].sensitivity, scans[0].mean_sensitivity
+head = scan.regions["head"]
+print(f"{y.sum():,.0f} counts, an activity of {scale:g} is 1 for the networks, mean sensitivity {mean_s:.3g}")
+
+# %% [markdown]
+# ## Three lines
+#
+# Lesson 7 maximised $L(x) - R(x)$. **ADMM** (the alternating direction method of multipliers) takes it apart. Use two
+# images, one for the data, one for the penalty, and force them to be equal:
+#
+# $$\max_{x, z}\; L(x) - R(z) \quad\text{subject to}\quad x = z .$$
+#
+# The force is a spring, $\frac{\rho}{2}\lVert x - z \rVert^2$, and a memory $\mu$ of how far it has been stretched (a
+# scaled Lagrange multiplier). One repeats three lines:
+#
+# $$\begin{aligned} x &\leftarrow \arg\max_x\; L(x) - \tfrac{\rho}{2} \lVert x - (z - \mu) \rVert^2 &&\text{the counts
+# decide}\\ z &\leftarrow \arg\min_z\; R(z) + \tfrac{\rho}{2} \lVert z - (x + \mu) \rVert^2 &&\text{the penalty
+# decides}\\ \mu &\leftarrow \mu + x - z &&\text{the memory} \end{aligned}$$
+#
+# The second line knows nothing of counts. It takes an image with errors, $x + \mu$, and gives the nearest image that
+# $R$ likes: it is a **denoiser**. So do not write down $R$ at all, and let a CNN do the line: $z \leftarrow f(\theta |
+# x + \mu)$. The first line is a MAP problem with a reference image, and a few of De Pierro's steps do it. Repeat a
+# fixed number of times, train $\theta$ so that the last $z$ is near the truth: that is **MAPEM-Net** (Gong et al.
+# 2019), with 8 unrolls of 2 MAP-EM steps each. Here is the library's loop; compare it line by line:
+
+# %%
+print(inspect.getsource(unroll))
+
+# %% [markdown]
+# (`dual` is $\mu$; it is None as long as it is zero.) The paper leaves open, and the course has chosen: one CNN for all
+# unrolls, $\rho$ learnt through $\kappa$ (below), a short OSEM as $x^0 = z^0$, $\mu^0 = 0$, and $z$ as the output.
+#
+# ## The MAP-EM step as a layer
+#
+# Each voxel solves its own quadratic equation (lesson 7), with $x_{EM}$ from the EM step:
+#
+# $$\rho x^2 + (s - \rho z)\, x - s\, x_{EM} = 0, \qquad x > 0 .$$
+#
+# $\rho$ has a unit, and networks should not care about units or doses. So
+#
+# $$\rho = \kappa \cdot \operatorname{mean}(s) / \text{scale}.$$
+#
+# In the units of the network (activity over `scale`, $s$ over its mean) $\rho$ *is* $\kappa$. Near the solution a voxel
+# of activity 1 is about $\frac{1}{1+\kappa}\, x_{EM} + \frac{\kappa}{1+\kappa}\, z$: the counts have one vote, the
+# network $\kappa$ votes. Three times the dose means three times $s$ *and* three times $\rho$: the balance stays.
+
+# %%
+kappas = np.logspace(-2.5, 2.5, 60)
+x_em, z = 1.2, 0.8
+root = keras.ops.convert_to_numpy(pt.networks.map_root(*(np.full(60, v) for v in (x_em, 1.0, z)), kappas))
+fig, ax = plt.subplots(figsize=(6, 3), layout="constrained")
+ax.semilogx(kappas, root, label="the step")
+ax.semilogx(kappas, (x_em + kappas * z) / (1 + kappas), "k--", label="weights 1/(1+κ) and κ/(1+κ)")
+ax.axhline(x_em, color="0.7", lw=0.8)
+ax.axhline(z, color="0.7", lw=0.8)
+ax.set(xlabel="κ", ylabel="x", title=f"One voxel between $x_{{EM}}$ = {x_em} and z = {z}")
+ax.legend(fontsize=8)
+plt.show()
+
+# %% [markdown]
+# ### Three derivatives, and how not to get them
+#
+# To train through the step we need its derivatives by $x_{EM}$, by $z$ and by $\rho$. The **naive way**: write the
+# solution of the quadratic equation in the framework's operations, and let it differentiate,
+#
+# $$x = \frac{-b + \sqrt{b^2 + 4 \rho s\, x_{EM}}}{2\rho}, \qquad b = s - \rho z .$$
+#
+# The framework applies the chain rule, part by part: $\frac{d\sqrt u}{du} = \frac{1}{2\sqrt u}$, times $\frac{\partial
+# u}{\partial z} = -2 \rho b$, and so on. We do by hand what it would do, on our slice, with $z$ = the start image; but
+# in a larger picture of 192 × 192 voxels, with corners that lie beyond the ring.
+#
+# **Before you run it:** no line of response crosses those corners: $s = 0$, and the image is 0. What is $1/(2 \sqrt u)$
+# there, and what is it times $b$?
+
+# %%
+wide = pt.Projector(pt.Scanner.preset("slab"), pt.Scanner.preset("slab").image_grid(shape=(1, 192, 192)))
+s_wide = wide.T(np.ones(wide.out_shape, np.float32))
+s_wide /= s_wide[s_wide > 0].mean()
+margin = ((0, 0), (32, 32), (32, 32))
+z_wide, head_wide = np.pad(start / np.float32(scale), margin), np.pad(head, margin)
+em_wide = np.pad(pt.mlem(y, A, iterations=1, start=start) / np.float32(scale), margin)
+
+
+def chain_rule(x_em, s, z, rho):
+    """∂x/∂z of the formula, part by part, as automatic differentiation does it."""
+    b = s - rho * z
+    u = b * b + 4 * rho * s * x_em
+    with np.errstate(all="ignore"):
+        return (rho + (0.5 / np.sqrt(u)) * (2 * b) * -rho) / (2 * rho)
+
+
+slope = chain_rule(em_wide, s_wide, z_wide, np.float32(0.3))
+print(f"voxels that no line crosses: {(s_wide == 0).sum():,}")
+print(f"derivative is not a number: {np.isnan(slope).sum():,} voxels, {np.isnan(slope[head_wide]).sum()} in the head")
+print(f"sum over the image, which is what a weight of the CNN gets to see: {slope.sum()}")
+
+# %% [markdown]
+# In corners where there is not even a patient, $0/0$. But the gradient of a weight is a *sum over all voxels*: one NaN
+# in it, and after one update every weight of the network is NaN. (And where it is finite, the formula loses digits in
+# float32, as lesson 7 showed.)
+#
+# The right way needs no formula for $x$. Differentiate the *equation*: if $x$ solves it, and $z$ moves by $dz$, then
+# $(2 \rho x + s - \rho z)\, dx - \rho x\, dz = 0$. With $D = 2 \rho x + s - \rho z$:
+#
+# $$\frac{\partial x}{\partial x_{EM}} = \frac{s}{D}, \qquad \frac{\partial x}{\partial z} = \frac{\rho x}{D}, \qquad
+# \frac{\partial x}{\partial \rho} = \frac{x (z - x)}{D} .$$
+#
+# $D$ is the square root of $u$ again, but nothing is divided by it that is not zero at the same time. Only where $D =
+# 0$ one has to say that the derivative is 0; the layer does.
+#
+# ### Exercise 1
+# Write the three, and check them against finite differences, for voxels of all kinds.
+
+
+# %%
+def root_of(*parts):
+    """The library's stable root (float64 numbers in, float64 out)."""
+    return keras.ops.convert_to_numpy(pt.networks.map_root(*parts))
+
+
+def derivatives(x_em, s, z, rho):
+    """By x_EM, by z and by ρ."""
+    x = root_of(x_em, s, z, rho)
+    # solution:
+    D = 2 * rho * x + s - rho * z
+    return s / D, rho * x / D, x * (z - x) / D
+    # stub: return 0 * x, 0 * x, 0 * x  # from the box above
+    # end of solution
+
+
+rng = np.random.default_rng(0)
+parts = [rng.uniform(0.1, 3, 1000) for _ in range(4)]  # x_EM, s, z, ρ
+for k, (name, mine) in enumerate(zip(("x_EM", "z", "ρ"), derivatives(*parts), strict=True)):
+    moved = (0, 2, 3)[k]
+    up, down = ([p + e * (i == moved) for i, p in enumerate(parts)] for e in (1e-5, -1e-5))
+    expected = (root_of(*up) - root_of(*down)) / 2e-5
+    print(f"by {name:4}: largest difference {np.abs(mine - expected).max():.1e} of {np.abs(expected).max():.1f}")
+
+# %% [markdown]
+# ## Before training
+#
+# `pt.networks.MAPEMNet` puts everything together. Its CNN, a small U-Net, is *residual*: it gives its input plus a
+# correction, and the correction's last convolution starts at zero.
+#
+# **Before you run it:** so the untrained CNN is $z = x + \mu$. What becomes of $\mu$? And what is the untrained
+# MAPEM-Net?
+#
+# ### Exercise 2
+# Program the untrained MAPEM-Net with `pt.map_em` and `pt.priors.Reference(z, rho)`, in two lines.
+
+# %%
+untrained = pt.networks.MAPEMNet((128, 128, 1), unrolls=8, steps=2, kappa=0.3, scale=scale)
+by_network = pt.networks.reconstruct(untrained, y, A, start)
+rho = 0.3 * mean_s / scale
+x = start
+for _ in range(8):
+    # solution:
+    x = pt.map_em(y, A, pt.priors.Reference(x, rho), iterations=2, start=x)  # μ stays 0
+    # stub: x = pt.mlem(y, A, iterations=2, start=x)  # two MAP-EM steps towards z
+    # end of solution
+by_mlem = pt.mlem(y, A, iterations=16, start=start)
+for name, image in {"your loop": x, "16 iterations of MLEM": by_mlem}.items():
+    print(f"untrained MAPEM-Net against {name}: {np.abs(by_network - image).max() / image.max():.1e}")
+for name, image in {"start": start, "untrained": by_network, "MLEM": by_mlem}.items():
+    print(f"{name:10}: NRMSE {figures_of(image, scan)['nrmse']:.1f} %")
+
+# %% [markdown]
+# It is a brake on MLEM: each block is held back by the image of the block before. (Mathematicians know it as the
+# proximal point method; it goes to the same maximum of the likelihood, in smaller steps.) So training starts from
+# something sensible here, too.
+#
+# ## The trained network, and an opponent of equal size
+#
+# The paper's question was: is it the *physics* that helps, or only the number of weights? So the opponent is a U-Net
+# for post-processing with as many weights. `parameters_like` finds its filters:
+
+# %%
+mapem_net = pt.networks.pretrained("mapem_net", "slab")
+opponent = pt.networks.parameters_like(
+    lambda filters: pt.networks.unet((128, 128, 1), filters), mapem_net.model, filters=(8, 16, 32)
+)
+unet = pt.networks.pretrained("unet", "slab")
+kappa = keras.ops.convert_to_numpy(keras.ops.softplus(mapem_net.model.get_layer("map_em_step").raw_kappa))
+rows = {}
+for name, network in {"MAPEM-Net": mapem_net, "U-Net": unet}.items():
+    past, settings = network.record["history"], network.recipe
+    rows[name] = {"weights": network.model.count_params(), "training scans": len(settings.subjects.training)
+                  * len(settings.scans.heights) * len(settings.scans.doses), "updates": past["updates"][-1],
+                  "slices an update": settings.batch_size,
+                  "slices shown": past["updates"][-1] * settings.batch_size, "minutes": past["seconds"][-1] / 60,
+                  "s an update": past["seconds"][-1] / past["updates"][-1]}  # fmt: skip
+print(pd.DataFrame(rows).map("{:,.6g}".format).to_string())
+print(f"κ: {mapem_net.recipe.options.get('kappa', 0.3)} at the start, {float(kappa):.2f} learnt")
+
+# %% [markdown]
+# Equal in weights; hardly anything else is equal, and the table says so (seconds include validation and the building of
+# the graph, on whatever machine it was, whatever else ran there). The training scans and the validation subject are the
+# same, and each network is kept at its best round. MAPEM-Net starts from 4 iterations of OSEM and projects for itself;
+# the U-Net gets 60 iterations of MLEM, which after a Gaussian filter is the better start for post-processing. What
+# would be equal? Equal weights, equal updates, equal time: three different contests. This one is "equal weights, and
+# minutes of training on a CPU". Look at the slices that each was shown before you blame an algorithm.
+#
+# ## The contest
+#
+# All on the test subject. The Gaussian's width is the best there is for the two scans of a dose, chosen with the truth.
+# Noise is the standard deviation between the two realisations in white matter, over the mean.
+#
+# **Before you run it:** who wins at a third of the dose?
+
+# %% tags=["limit=120"]
+images, widths, seconds = {}, {}, {"MAPEM-Net": [], "U-Net": []}
+for dose in sorted({one.dose for one in test}):
+    group = [one for one in test if one.dose == dose]
+    plain = [pt.mlem(one.prompts_on("cpu"), one.acquisition_model("cpu"), iterations=60) for one in group]
+    truths, heads = [one.truth for one in group], [one.regions["head"] for one in group]
+    widths[dose], filtered = pt.best_gaussian(plain, truths, grid, mask=heads)
+    images[dose] = {"MLEM 60": plain, "best Gaussian": filtered, "U-Net": [], "MAPEM-Net": []}
+    for one, x in zip(group, plain, strict=True):
+        data = {"prompts": one.prompts_on("cpu"), "A": one.acquisition_model("cpu")}
+        for name, network, x0 in (("U-Net", unet, x), ("MAPEM-Net", mapem_net, one.start)):
+            begin = time.perf_counter()
+            images[dose][name].append(network(x0, **data))
+            seconds[name].append(time.perf_counter() - begin)
+for name, values in seconds.items():
+    print(
+        f"{name:9}: {1000 * np.median(values):4.0f} ms a slice" + (", after 60 iterations of MLEM" * (name == "U-Net"))
+    )
+
+
+# %%
+def noise(pair):
+    """Standard deviation between realisations in white matter, over the mean."""
+    return pt.measures.background_std(np.stack(pair), scan.regions["white matter"])
+
+
+def row(pair, group):
+    """Means over the realisations."""
+    found = [figures_of(image, one) for image, one in zip(pair, group, strict=True)]
+    means = {name: np.mean([f[name] for f in found]) for name in ("nrmse", "grey", "lesions")}
+    names = {"nrmse": "NRMSE %", "grey": "CRC grey", "lesions": "CRC lesions"}
+    return {names[name]: value for name, value in means.items()} | {"noise %": 100 * noise(pair)}
+
+
+table = pd.DataFrame({
+    (f"{dose:.2g} x", name): row(pair, [one for one in test if one.dose == dose])
+    for dose, methods in images.items() for name, pair in methods.items()
+}).T  # fmt: skip
+print(table.round({"NRMSE %": 1, "CRC grey": 2, "CRC lesions": 2, "noise %": 1}).to_string())
+
+
+# %%
+def verdict(dose, one, other):
+    """NRMSE of two methods in words; less than half a per cent point is a draw."""
+    ours, theirs = (table.loc[(dose, who), "NRMSE %"] for who in (one, other))
+    words = "a draw" if abs(ours - theirs) < 0.5 else "better" if ours < theirs else "worse"
+    return f"{one} against {other}: {ours:.1f} to {theirs:.1f} %, {words}"
+
+
+for dose in dict.fromkeys(table.index.get_level_values(0)):
+    for pair in (("MAPEM-Net", "best Gaussian"), ("U-Net", "best Gaussian"), ("MAPEM-Net", "U-Net")):
+        print(f"{dose:>6} the dose: {verdict(dose, *pair)}")
+
+# %%
+for dose, methods in images.items():
+    shown = {"truth": scan.truth, **{name: pair[0] for name, pair in methods.items() if name != "MLEM 60"}}
+    if dose <= 1:
+        print(f"{dose:.2g} x the dose")
+        display(pt.volshow(shown, grid=grid, vmins=0, vmaxs=150, units="activity"))
+
+# %% [markdown]
+# Above: a third of the dose; below: the dose of the training. NRMSE adds up noise and lost contrast, and a network may
+# trade one for the other. So compare at **equal noise**: each Gaussian width is a point of a curve; a network is one
+# point, and lies above the curve (more contrast at this noise), on it, or below.
+
+# %%
+curves = {}
+for dose, methods in images.items():
+    group = [one for one in test if one.dose == dose]
+    curves[dose] = pd.DataFrame(
+        [row([pt.gaussian_filter(x, w, grid) for x in methods["MLEM 60"]], group) for w in np.arange(0, 8.1, 1)]
+    )
+fig, axes = plt.subplots(2, 3, figsize=(11, 6), layout="constrained", sharey="row")
+for column, (dose, curve) in enumerate(curves.items()):
+    for ax, region in zip(axes[:, column], ("CRC grey", "CRC lesions"), strict=True):
+        ax.plot(curve["noise %"], curve[region], "k.-", label="MLEM 60 + Gaussian, 0 … 8 mm")
+        for name, style in (("U-Net", "C0s"), ("MAPEM-Net", "C3o")):
+            ax.plot(*table.loc[(f"{dose:.2g} x", name), ["noise %", region]], style, label=name)
+        ax.set(title=f"{dose:.2g} x the dose", xlabel="noise in white matter (%)", ylabel=region)
+axes[0, 0].legend(fontsize=8)
+plt.show()
+
+# %% [markdown]
+# ### Exercise 3
+# Put the picture into numbers: what contrast has the Gaussian at the *same noise* as each network? (`np.interp` wants
+# rising noise; outside the curve there is no answer.)
+
+
+# %%
+def gaussian_at(dose, region, noise_level):
+    curve = curves[dose].sort_values("noise %")
+    # solution:
+    return np.interp(noise_level, curve["noise %"], curve[region], left=np.nan, right=np.nan)
+    # stub: return np.nan  # interpolate
+    # end of solution
+
+
+for dose in curves:
+    for name in ("U-Net", "MAPEM-Net"):
+        own = table.loc[(f"{dose:.2g} x", name)]
+        words = [f"{region} {own[region]:.2f} against {gaussian_at(dose, region, own['noise %']):.2f}"
+                 for region in ("CRC grey", "CRC lesions")]  # fmt: skip
+        print(f"{dose:.2g} x, {name:9} at {own['noise %']:4.1f} % noise: {', '.join(words)} of the Gaussian")
+
+# %% [markdown]
+# Two realisations make a rough noise, and one head is one head. When the weights were stored, both networks were tested
+# on four scans a dose (two slices with two realisations):
+
+# %%
+for name, network, begin in (("MAPEM-Net", mapem_net, "start, OSEM"), ("U-Net", unet, "MLEM, 60")):
+    print(name, as_text(network.record["test"]["summary"], start=begin), sep="\n", end="\n\n")
+
+# %% [markdown]
+# Read the verdicts of *your* run. And know what they do not say. Published comparisons find the unrolled network ahead
+# at some counts and level with a U-Net at others; our own small trials had either in front, depending on how many
+# slices there were to learn from and how long each was trained. One seed, one test head, minutes of training: a
+# result, not a law. A map of the regimes (number of heads × dose × mismatch, several seeds) needs a study, not a
+# lesson.
+#
+# ## What sinograms in the graph cost
+#
+# Why all this care to let only images cross? In one slice it hardly matters: the sinogram is hardly larger than the
+# image. In 3-D it is not. We build a scanner of six rings, with 4 mm voxels:
+
+# %%
+few = replace(pt.Scanner.preset("mini"), name="six rings", rings=6, span=1, max_ring_difference=5,
+              image_shape=(11, 64, 64), image_voxel_size=(2.0, 4.0, 4.0))  # fmt: skip
+for machine in (few, *map(pt.Scanner.preset, ("slab", "mini", "mmr"))):
+    bins, voxels = np.prod(machine.sinogram_shape), np.prod(machine.image_grid().shape)
+    print(f"{machine.name:9}: image {4 * voxels / 1e6:6.1f} MB, sinogram {4 * bins / 1e6:7.1f} MB, "
+          f"{bins / voxels:5.1f} times the image")  # fmt: skip
+
+# %% [markdown]
+# Now the same MAPEM-Net twice. "images": as above. "sinograms": the EM step written as one would write it first, out of
+# `ForwardProjection`, a division and `BackProjection`, each differentiated by itself. Both compute the same images. We
+# let the framework **trace** a training step (forward, loss, gradient: nothing is computed yet) and count the tensors
+# of the size of a sinogram.
+#
+# **Before you run it:** an unroll has two MAP-EM steps. How many sinograms does it take, at the least, one way?
+
+# %% tags=["limit=120"]
+traced = {}
+for unrolls in (1, 2, 3):
+    found = graph_memory.compare(few, unrolls=unrolls, counts=1e6, run=False)
+    traced[unrolls] = found
+    print(f"unrolls: {unrolls}\n{found.round(1).to_string()}\n")
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
+for kind, colour in (("images", "C0"), ("sinograms", "C3")):
+    counts = [found.loc[kind, "sinogram_sized"] for found in traced.values()]
+    megabytes = [found.loc[kind, "sinogram_mb"] for found in traced.values()]
+    axes[0].plot(list(traced), counts, f"{colour}o-", label=kind)
+    axes[1].plot(list(traced), megabytes, f"{colour}o-", label=kind)
+axes[0].set(xlabel="unrolls", ylabel="tensors", title="tensors of a sinogram's size", xticks=list(traced))
+axes[1].set(xlabel="unrolls", ylabel="MB, were all held at once", title="their memory", xticks=list(traced))
+axes[0].legend()
+plt.show()
+print(f"sinograms in the graph of 'images': {max(found.loc['images', 'sinogram_sized'] for found in traced.values())}")
+
+# %% [markdown]
+# None against many, and more with each unroll. Not all are held at the same time, and the framework makes copies; what
+# a training step really takes only a run tells. `graph_memory.run_step` runs two of them in a process of its own, and
+# looks how far its memory grew. Measured once, for ten rings (sinogram 8.3 MB, image 0.2 MB), 4 unrolls and a U-Net of
+# (4, 8) filters, on two CPU cores with TensorFlow:
+#
+# | | peak memory of a training step |
+# |---|---|
+# | images, all expected counts computed anew (`keep_bytes=0`) | 235 MB |
+# | images, expected counts kept *outside* the graph until the way back (the default) | 322 MB |
+# | sinograms in the graph | 2,351 MB |
+#
+# The middle row is the honest small print: the layer may keep $\bar y$ of each step, since it saves one projection of
+# three on the way back. But it may also let it go when memory is short; a graph never can. With `measure = True` you
+# measure the same; it takes a minute or more.
+#
+# And the real thing, once: the scanner "mini" with 8 unrolls and the library's CNN, `run_step("images", "mini",
+# keep_bytes=0)` and `run_step("sinograms", "mini")`: **3,993 MB against 10,667 MB**. With images only there is no
+# sinogram to hold; what is left should be the CNN's own (a guess, not measured): eight passes of a 3-D U-Net over half
+# a million voxels, and the way back. (Do not start the second one without 12 GB of free memory.)
+
+# %%
+measure = False
+if measure:
+    ten = replace(few, name="ten rings", rings=10, max_ring_difference=9, image_voxel_size=(4.0, 4.0, 4.0))
+    for kind, keep_bytes in (("images", 0), ("images", 1 << 30), ("sinograms", 0)):
+        cost = graph_memory.run_step(kind, ten, counts=1e6, filters=(4, 8), unrolls=4, keep_bytes=keep_bytes)
+        print(f"{kind}, at most {keep_bytes:,} bytes kept: {cost.peak_bytes / 1e6:,.0f} MB, {cost.seconds:.1f} s")
+
+# %%
+per_step = traced[3].loc["sinograms", "sinogram_sized"] / 6
+for name in ("mini", "mmr"):
+    size = 4 * np.prod(pt.Scanner.preset(name).sinogram_shape) / 1e9
+    print(f"{name}: 16 steps with one sinogram each {16 * size:6.1f} GB; with all {per_step:.0f} of a step "
+          f"{16 * per_step * size:7.0f} GB")  # fmt: skip
+
+# %% [markdown]
+# That is arithmetic, not a measurement: the smaller number is what *one* sinogram a step would take (a graph that
+# differentiates by itself cannot do with less), the larger one what all of those counted above would. For a real
+# scanner the larger is more than most GPUs have, and the CNN has not got any of it yet. With images only, the sinogram
+# may be as large as it likes.
+#
+# ## Questions
+#
+# <details><summary>1. Which of ADMM's three lines has the weights, and which has the counts?</summary>
+#
+# The second has the weights (the CNN), the first has the counts. The third has neither; it only remembers.
+# </details>
+#
+# <details><summary>2. $\kappa$ goes to infinity. What is MAPEM-Net then?</summary>
+#
+# $x = z - \mu$, whatever the counts say: a CNN applied eight times to the start image, post-processing with shared
+# weights. For $\kappa \to 0$ nobody listens to the network: $x$ is 16 iterations of MLEM, and only the last $z = f(x +
+# \mu)$ comes from the CNN.
+# </details>
+#
+# <details><summary>3. The output is $z$, not $x$. What would speak for $x$?</summary>
+#
+# $x$ comes from the counts' line, so the counts had the last word; $z$ comes from the CNN, which had it here. $z$ has
+# less noise, and what the CNN invents in the last unroll nobody checks. (A choice.)
+# </details>
+#
+# <details><summary>4. The U-Net sees MLEM images of 60 iterations. Would you let MAPEM-Net start from them,
+# too?</summary>
+#
+# It would be fair in another sense, but it is not needed: 16 more steps with the counts inside forget much of the
+# start. A contest must say what each was given.
+# </details>
+#
+# <details><summary>5. "As many weights" was the paper's fairness. Name two other ones, and who profits.</summary>
+#
+# Equal training time: an update of the U-Net costs a small part, so it gets many more. Equal reconstruction time:
+# MAPEM-Net projects 16 times each way, in which time the U-Net might use a far larger network; but its start image
+# costs projections as well.
+# </details>
+#
+# ## Summary
+#
+# ADMM takes penalised likelihood apart: the counts' line, the penalty's line, the memory. MAPEM-Net does the first with
+# two MAP-EM steps and the second with a CNN, eight times. The derivatives of the step come from its equation; those of
+# its formula are NaN in the empty corners. $\kappa$ is the number of votes that the network has against the counts, at
+# any dose. Against a U-Net of equal size and a Gaussian, the tables of your run decide, at each dose anew. And only
+# images cross the graph: no sinogram in it, where the straightforward way has many for every unroll.
+#
+# **What next:** [lesson 13, BCD-Net](13_bcd_net.ipynb): trained layer by layer, with no gradient through the projector
+# at all.
+#
+# ## Further reading
+#
+# - K. Gong et al. *MAPEM-Net: an unrolled neural network for fully 3D PET image reconstruction.* Fully3D 2019, Proc.
+# SPIE
+#   11072:110720O.
+# - A. R. De Pierro. *A modified expectation maximization algorithm for penalized likelihood estimation in emission
+#   tomography.* IEEE Trans. Med. Imaging 14(1):132, 1995.
+# - S. Boyd, N. Parikh, E. Chu, B. Peleato, J. Eckstein. *Distributed optimization and statistical learning via the
+#   alternating direction method of multipliers.* Found. Trends Mach. Learn. 3(1):1, 2011.
+#   [doi:10.1561/2200000016](https://doi.org/10.1561/2200000016)
+# - A. Mehranian, A. J. Reader. *Model-based deep learning PET image reconstruction using forward-backward splitting
+#   expectation-maximization.* IEEE Trans. Radiat. Plasma Med. Sci. 5(1):54, 2021 (the close relative `FBSEMNet`).
