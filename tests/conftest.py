@@ -41,6 +41,8 @@ def _gpu_is_here():
 
 
 def pytest_collection_modifyitems(items):
+    # whole lessons first: at the end one of them would keep a single process busy
+    items.sort(key=lambda item: "test_lesson[" not in item.nodeid)
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if marked and not _gpu_is_here():
         for item in marked:

@@ -300,3 +300,16 @@ def test_strength_keeps_its_meaning_when_units_change(make, order):
 def test_refuses(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_weights_of_a_whole_image_are_those_of_its_planes():
+    rng = np.random.default_rng(3)
+    mr, x = rng.random((19, 5, 6)), rng.random((19, 5, 6))
+    prior = Bowsher(1.0, mr, similar=3)
+    for number, (step, weight) in enumerate(prior.neighbours):
+        whole = prior.weights(number, x)
+        assert len(whole) == 19 - step[0]
+        np.testing.assert_array_equal(whole[4:9], prior._weights(number, 4, 5, x.dtype))
+        assert Smoothness(1.0).weights(number, x) == weight
+    with pytest.raises(ValueError, match=r"image: expected shape \(18, 5, 6\)"):
+        prior.weights(0, x[1:])

@@ -26,7 +26,12 @@ class Neighbours:
     def check(self, x):
         """Raise a ValueError for an image that the weights are not made for."""
 
-    def weights(self, number, first, planes, dtype):
+    def weights(self, number, like):
+        """w_jk for neighbour ``number`` and every voxel j of the image ``like`` that has it: a number, or an array."""
+        self.check(like)
+        return self._weights(number, 0, len(like), like.dtype)
+
+    def _weights(self, number, first, planes, dtype):
         """w_jk for neighbour ``number`` and every voxel j that has it in so many planes: a number, or an array."""
         return self.neighbours[number][1]
 
@@ -40,7 +45,7 @@ class Neighbours:
             if planes is not None and here[0].stop > planes:
                 here, there = (slice(0, planes), *here[1:]), (slice(step[0], step[0] + planes), *there[1:])
             if x[here].size:
-                yield here, there, self.weights(number, first, here[0].stop, x.dtype)
+                yield here, there, self._weights(number, first, here[0].stop, x.dtype)
 
     def value(self, x):
         """The penalty of an image (`RelativeDifference`: of an image >= 0), a float."""

@@ -139,7 +139,7 @@ class Bowsher(Smoothness):
         if x.shape != self._shape:
             raise ValueError(f"image: expected shape {x.shape} (that of the reconstruction), got {self._shape}")
 
-    def weights(self, number, first, planes, dtype):
+    def _weights(self, number, first, planes, dtype):
         return dtype.type(0.5 * self.neighbours[number][1]) * self._kept[number][first : first + planes]
 
 
