@@ -134,7 +134,7 @@ def demo(
     ),
     debug: Debug = False,
 ):
-    """From a brain to a network-improved reconstruction: simulate, MLEM, Gaussian filter, CED; with a report."""
+    """From a brain to reconstructions with and without networks: MLEM, Gaussian, CED, MAPEM-Net, DIPRecon; a report."""
     from pettutor.demo import run_demo
 
     run_demo(size=size.value, subject=subject, device=device.value, seed=seed, out=out, progress=True)

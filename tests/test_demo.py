@@ -14,16 +14,24 @@ import pytest
 import pettutor.demo as demo
 from pettutor.demo import folder as folders
 from pettutor.demo import stages
-from pettutor.demo.settings import image_grid, other_subjects
+from pettutor.demo.settings import embedded_number, image_grid, other_subjects
 from pettutor.geometry import Scanner
 from pettutor.networks import choose_backend
 from pettutor.report import verdict as report_verdict
+from pettutor.report.figure import head_box
 from pettutor.report.page import COLUMNS
 from pettutor.report.verdict import number
 
 QUICK = replace(
-    demo.SETTINGS["slab"], iterations=4, training_subjects=1, heights=(0.0,), validation_heights=(4.0,), epochs=3
+    demo.SETTINGS["slab"],
+    iterations=4,
+    training_subjects=1,
+    heights=(0.0,),
+    validation_heights=(4.0,),
+    epochs=3,
+    diprecon=demo.DIPSettings(passes=2, filters=(4, 8), start_fit=12, iterations=2, fit_iterations=1, average_from=2),
 )
+NETWORKS = ("ced", "mapem_net", "diprecon")
 
 
 def has_keras():
@@ -84,7 +92,7 @@ def strict(constant):
 
 def test_everything_is_there_and_nothing_else(result):
     names = {path.name for path in result.folder.iterdir()}
-    images = {"truth", "mlem", "gaussian", "t1", "mu"} | ({"ced"} if has_keras() else set())
+    images = {"truth", "mlem", "gaussian", "t1", "mu", *(NETWORKS if has_keras() else ())}
     assert names == {"report.html", "figure.png", "results.json", "images.npz", *(f"{n}.nii.gz" for n in images)}
     assert names <= set(folders.FILES)
     assert set(result.images) == images and result.report.exists()
@@ -99,7 +107,7 @@ def test_results_are_strict_json_and_what_was_returned(result):
     assert {"pettutor", "numpy", "python"} <= set(read["versions"])
     assert read["peak_memory_mb"] > 50 and read["settings"]["device"] == "cpu"
     stage_seconds = [s for name, s in read["seconds"].items() if name != "total"]
-    assert len(stage_seconds) == (6 if has_keras() else 4)
+    assert len(stage_seconds) == (8 if has_keras() else 4)
     assert 0 < sum(stage_seconds) <= read["seconds"]["total"]
 
 
@@ -141,12 +149,33 @@ def test_the_page_asks_for_nothing_from_outside(result):
 
 
 def test_the_page_names_who_was_trained_on(result):
-    ced = result.results["ced"]
+    ced, mapem_net, diprecon = (result.results[name] for name in NETWORKS)
     if ced is None:
         pytest.skip("no Keras backend is installed")
     assert ced["training_subjects"] == ["mni:1"] and ced["validation_subject"] == "mni:2"
     assert ced["parameters"] == 3870 and ced["epochs"] == 3 and ced["slices"] == 2
-    assert "was trained on MLEM\nimages of mni:1 and never saw mni:0" in result.report.read_text(encoding="utf-8")
+    page = " ".join(result.report.read_text(encoding="utf-8").split())
+    assert "was trained on MLEM images of mni:1 and never saw mni:0" in page
+    assert mapem_net["training_subjects"] == [f"mni:{n}" for n in range(1, 17)] and not mapem_net["knows_the_subject"]
+    assert "on 16 other embedded subjects" in page and "It never saw mni:0." in page
+    assert diprecon["parameters"] > 1000 and len(diprecon["log_likelihood"]) == 2
+    assert "DIPRecon sees the T1-weighted picture" in page
+
+
+def test_images_with_physics_inside_are_reconstructions(result):
+    """Not the MLEM image again, but one of the same head: near to it, >= 0, with 0 round the head in DIPRecon's."""
+    if result.results["ced"] is None:
+        pytest.skip("no Keras backend is installed")
+    mlem, head = result.images["mlem"], result.images["mu"] > 0
+    for name in ("mapem_net", "diprecon"):
+        image = result.images[name]
+        assert image.dtype == np.float32 and image.shape == mlem.shape and np.isfinite(image).all()
+        assert 0.4 < image[head].mean() / mlem[head].mean() < 1.6
+        assert 0.05 < np.corrcoef(image[head], mlem[head])[0, 1] < 0.999
+    rows, columns = head_box(result.images["mu"])
+    outside = np.ones(mlem.shape, bool)
+    outside[:, rows, columns] = False
+    assert outside.any() and not result.images["diprecon"][outside].any()
 
 
 def test_the_figure_is_a_picture_of_good_size(result):
@@ -180,22 +209,24 @@ def test_a_second_run_replaces_the_set_and_leaves_the_rest(result, tmp_path, no_
     second = run(out, seed=4)
     names = {path.name for path in out.iterdir()}
     assert names == {*second.results["files"], "notes.txt"} and (out / "notes.txt").read_text() == "mine"
-    assert "ced.nii.gz" not in names and "ced" not in np.load(out / "images.npz")
+    for name in NETWORKS:
+        assert f"{name}.nii.gz" not in names and name not in np.load(out / "images.npz")
     assert json.loads((out / "results.json").read_text(encoding="utf-8"))["seed"] == 4
     assert second.results["measures"][0]["values"]["mlem"] != result.results["measures"][0]["values"]["mlem"]
 
 
 def test_without_keras_the_report_says_how_to_get_it(result, tmp_path, no_network):
     first = run(tmp_path / "a")
-    assert first.results["ced"] is None and set(first.results["measures"][0]["values"]) == {"mlem", "gaussian"}
+    assert not any(first.results[name] for name in NETWORKS)
+    assert set(first.results["measures"][0]["values"]) == {"mlem", "gaussian"}
     page = first.report.read_text(encoding="utf-8")
-    assert "The CED was not run: no Keras here; this installs it: pip install &#34;pettutor[cpu]&#34;." in page
+    assert "No network was run: no Keras here; this installs it: pip install &#34;pettutor[cpu]&#34;." in page
     # the same seed gives the same images, bit for bit, and the same measures, whether a network is trained or not
     assert {"truth", "mlem", "gaussian"} <= set(first.images)
     for name, image in first.images.items():
         np.testing.assert_array_equal(image, result.images[name])
     for mine, theirs in zip(first.results["measures"], result.results["measures"], strict=True):
-        values = {name: value for name, value in theirs["values"].items() if name != "ced"}
+        values = {name: value for name, value in theirs["values"].items() if name not in NETWORKS}
         assert mine == {**theirs, "values": values}
 
 
@@ -217,6 +248,83 @@ def test_grids_are_the_networks():
     for size in demo.SETTINGS:
         grid = image_grid(Scanner.preset(size))
         assert grid.shape[1:] == (128, 128) and min(grid.size[1:]) > 250
+
+
+# ---- networks with physics inside --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """Something that takes no time in the place of the CED."""
+    if not has_keras():
+        pytest.skip("no Keras backend is installed")
+    facts = {"training_subjects": ["mni:1"], "validation_subject": "mni:2"}
+    curve = {"loss": [0.2, 0.1], "validation_loss": [0.3, 0.2], "epochs": 2, "best_epoch": 2}
+    facts |= {"parameters": 1, "scale": 1.0, "slices": 1, "seconds": [1.0, 1.0], **curve}
+    monkeypatch.setattr(demo, "_network", lambda *settings: (lambda image: 0.9 * image, {}, None))
+    monkeypatch.setattr(demo, "_describe", lambda network: facts)
+
+
+def test_what_would_take_too_long_is_left_out_and_said(tmp_path, stand_in):
+    done = run(tmp_path / "out", settings=replace(QUICK, physics_on=("cuda",)))
+    reason = "on the CPU they take too long at this size (--device cuda runs them)"
+    assert done.results["mapem_net"] is None and done.results["diprecon"] is None and "ced" in done.images
+    assert done.results["not_run"] == reason and done.verdict.endswith(
+        f"MAPEM-Net and DIPRecon were not run: {reason}."
+    )
+    assert (
+        set(done.results["measures"][0]["values"]) == {"mlem", "gaussian", "ced"} and len(done.results["seconds"]) == 5
+    )
+    assert f"<dt>not run</dt><dd>MAPEM-Net and DIPRecon: {reason}</dd>" in done.report.read_text(encoding="utf-8")
+
+
+def test_on_the_cpu_only_the_clinical_size_is_left_out():
+    assert {size: "cpu" in settings.physics_on for size, settings in demo.SETTINGS.items()} == {
+        "slab": True,
+        "mini": True,
+        "mmr": False,
+    }
+    assert all("cuda" in settings.physics_on for settings in demo.SETTINGS.values())
+
+
+@pytest.mark.parametrize("where", ["MAPEM-Net", "DIPRecon"])
+def test_ctrl_c_inside_a_network_stops_the_demo(earlier, monkeypatch, stand_in, where):
+    from pettutor.demo import physics
+    from pettutor.networks import DIPRecon, Scans
+
+    def stop(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    out, before = earlier
+    if where == "MAPEM-Net":
+        monkeypatch.setattr(Scans, "em_ratio", stop)  # inside an operation of the framework
+    else:
+        monkeypatch.setattr(physics, "reconstruct_mapem_net", lambda test, subject: (test.image, {}))
+        monkeypatch.setattr(DIPRecon, "_iterate", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(out)
+    assert nothing_changed(out, before)
+
+
+def test_the_network_of_dip_recon_stays_in_its_box():
+    if not has_keras():
+        pytest.skip("no Keras backend is installed")
+    from pettutor.demo.physics import network_in_box
+
+    box = (slice(3, 11), slice(0, 9))
+    network = network_in_box((16, 12), box, (2, 3), seed=0)
+    mr = np.random.default_rng(0).random((2, 16, 12, 1), dtype=np.float32)
+    image = np.array(network(mr))[..., 0]
+    assert image.shape == (2, 16, 12) and (image[:, 3:11, :9] > 0).all()
+    image[:, 3:11, :9] = 0
+    assert not image.any()
+
+
+@pytest.mark.parametrize(
+    ("subject", "number"), [("mni:7", 7), ("mni:07", 7), ("mni:0", 0), ("brainweb:04", None), ("mni", None)]
+)
+def test_embedded_subjects_have_a_number(subject, number):
+    assert embedded_number(subject) == number
 
 
 # ---- failures ----------------------------------------------------------------------------------------------------
@@ -344,52 +452,52 @@ def test_json_refuses_nan(tmp_path):
 # ---- table, verdict ----------------------------------------------------------------------------------------------
 
 
-def table(mlem, gaussian, ced=None, crc=(0.5, 0.4, 0.7)):
-    values = {"mlem": mlem, "gaussian": gaussian, "ced": ced}
+def table(mlem, gaussian, crc=(), **networks):
+    values = {"mlem": mlem, "gaussian": gaussian, **networks}
     first = {"key": "nrmse_head", "name": "NRMSE, head", "unit": "%", "best": 0.0, "values": values}
+    if not crc:
+        return [first]
     recovery = dict(zip(values, crc, strict=True))
-    second = {"key": "crc", "name": "contrast recovery", "unit": "", "best": 1.0, "values": recovery}
-    if ced is None:
-        del values["ced"], recovery["ced"]
-    return [first, second]
+    return [first, {"key": "crc", "name": "contrast recovery", "unit": "", "best": 1.0, "values": recovery}]
 
 
-def test_verdict_when_the_network_helps():
-    words = report_verdict(table(40.0, 36.0, 30.0))
-    assert words["improves"] is True and words["worse"] == []
+def test_verdict_when_all_networks_help():
+    words = report_verdict(table(40.0, 36.0, ced=35.0, mapem_net=30.0, diprecon=33.0))
+    assert words["better"] == ["mapem_net", "diprecon", "ced"] and not words["not_better"] and not words["worse"]
     assert words["text"] == (
-        "The CED improves the image of a subject it never saw: NRMSE 30.0 %, 25 % below MLEM (40.0 %) and 17 % below "
-        "the best Gaussian filter (36.0 %)."
+        "Error over the head (NRMSE): MLEM 40.0 %, after the best Gaussian filter 36.0 %. MAPEM-Net (30.0 %), DIPRecon "
+        "(33.0 %) and the CED (35.0 %) are below that, by up to 17 %."
     )
+
+
+def test_verdict_when_some_do():
+    words = report_verdict(table(40.0, 36.0, ced=38.0, mapem_net=41.0, diprecon=34.9))
+    assert words["better"] == ["diprecon"] and words["not_better"] == ["ced", "mapem_net"]
+    assert words["text"].endswith(
+        "DIPRecon (34.9 %) is below that, by 3.1 %. The CED (38.0 %) and MAPEM-Net (41.0 %) are not."
+    )
+
+
+def test_verdict_when_none_does():
+    words = report_verdict(table(40.0, 36.0, ced=36.0))
+    assert words["better"] == [] and words["not_better"] == ["ced"]
+    assert words["text"].endswith("filter 36.0 %. The CED (36.0 %) is not below that.")
 
 
 def test_verdict_when_no_gaussian_helps():
-    words = report_verdict(table(40.0, 40.0, 30.0))
-    assert words["text"].endswith("NRMSE 30.0 %, 25 % below MLEM (40.0 %), which no Gaussian filter improves.")
-
-
-def test_verdict_when_it_does_not():
-    words = report_verdict(table(40.0, 36.0, 41.0))
-    assert words["improves"] is False
-    assert words["text"] == (
-        "The CED does not improve the image here: NRMSE 41.0 % against 40.0 % of MLEM and 36.0 % of the best Gaussian "
-        "filter."
-    )
-
-
-def test_verdict_when_a_gaussian_does_better():
-    words = report_verdict(table(40.0, 36.0, 38.0))
-    assert words["improves"] is False
+    words = report_verdict(table(40.0, 40.0, ced=30.0))
     assert words["text"].startswith(
-        "The CED does not improve on the best Gaussian filter here: NRMSE 38.0 % against 36.0 %"
+        "Error over the head (NRMSE): MLEM 40.0 %, which no Gaussian filter improves. The CED"
     )
 
 
 def test_verdict_names_what_became_worse():
-    words = report_verdict(table(40.0, 36.0, 30.0, crc=(0.5, 0.4, 0.3)))
-    assert words["worse"] == ["contrast recovery: 0.30 with the CED, 0.50 with MLEM"]
+    words = report_verdict(table(40.0, 36.0, ced=30.0, diprecon=31.0, mapem_net=37.0, crc=(0.5, 0.4, 0.3, 0.499, -0.1)))
+    assert words["worse"] == ["contrast recovery: 0.30 with the CED and −0.10 with MAPEM-Net, against 0.50 with MLEM"]
 
 
-def test_verdict_without_a_network():
+def test_verdict_without_networks_or_without_physics_in_them():
     words = report_verdict(table(40.0, 36.0), "no Keras")
-    assert words == {"improves": None, "text": "The CED was not run: no Keras.", "worse": []}
+    assert words == {"better": [], "not_better": [], "text": "No network was run: no Keras.", "worse": []}
+    words = report_verdict(table(40.0, 36.0, ced=30.0), skipped="too slow")
+    assert words["text"].endswith("by 17 %. MAPEM-Net and DIPRecon were not run: too slow.")

@@ -16,6 +16,7 @@ TESTS = (
     "test_unrolled.py::test_mapem_net_with_a_given_cnn_is_the_alternating_direction_method",
     "test_unrolled.py::test_gradient_through_two_unrolls_against_finite_differences",
     "test_graph_memory.py",
+    "test_slice_by_slice.py::test_independent_planes_of_equal_sensitivity_are_the_slices_one_by_one",
 )
 
 

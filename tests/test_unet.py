@@ -94,25 +94,18 @@ def slow_network(model, image, factors, *, dip, residual=True):
 # ---- enlarging ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("dtype, accuracy", [("float64", 1e-12), ("float32", 1e-6)])
 @pytest.mark.parametrize("factors", [(2, 2, 2), (1, 2, 2), (2, 1, 1), (2, 2), (1, 2)])
-def test_enlarging_is_linear_interpolation(factors):
+def test_enlarging_is_linear_interpolation(factors, dtype, accuracy):
     from pettutor.networks.parts.resampling import LinearUpsampling
 
     image = np.random.default_rng(0).normal(size=(2, *(3, 5, 4)[: len(factors)], 2))
-    layer = LinearUpsampling(factors, dtype="float64")
-    result = output(layer, image)
+    layer = LinearUpsampling(factors, dtype=dtype)
+    result = output(layer, image.astype(dtype))
     for k in range(2):
-        np.testing.assert_allclose(result[k], enlarged(image[k], factors), atol=1e-12)
+        np.testing.assert_allclose(result[k], enlarged(image[k], factors), atol=accuracy)
     assert result.shape == layer.compute_output_shape(image.shape)
     assert LinearUpsampling.from_config(layer.get_config()).factors == factors
-
-
-def test_enlarging_is_that_of_keras_where_keras_has_it():
-    from pettutor.networks.parts.resampling import LinearUpsampling
-
-    image = np.random.default_rng(1).random((1, 1, 6, 3), dtype=np.float32)
-    theirs = networks.load_keras().layers.UpSampling2D(2, interpolation="bilinear")
-    np.testing.assert_allclose(output(LinearUpsampling((2, 2)), image), output(theirs, image), atol=1e-6)
 
 
 def test_bad_enlarging():

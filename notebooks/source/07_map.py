@@ -43,7 +43,8 @@ grid = scanner.image_grid()
 places = {"in both": (0, -31, -31), "PET only": (0, -31, 31), "MR only": (0, 27, 35)}  # mm
 hot = [pt.Lesion(12, "hot", where="pet", centre=places[name]) for name in ("in both", "PET only")]
 dark = [pt.Lesion(12, "cold", where="mr", centre=places[name]) for name in ("in both", "MR only")]
-truth = pt.load_subject("mni:0").on(grid, structure=0.5, seed=1).with_lesions(lesions=hot + dark)
+subject = pt.load_subject("mni:0")
+truth = subject.on(grid, structure=0.5, seed=1).with_lesions(lesions=hot + dark)
 head, grey, white = (truth.regions[name] for name in ("head", "grey matter", "white matter"))
 spots = dict(zip(places, [list(truth.regions.values())[k] for k in (-4, -3, -1)], strict=True))
 
@@ -117,7 +118,7 @@ pt.volshow(dict(zip(labels, images, strict=True)), grid=grid, vmins=0, vmaxs=200
 
 
 # %%
-def penalised(counts, prior, *, model=A, iterations=8, start=None):
+def penalised(counts, prior, *, model=A, iterations=6, start=None):
     """The MAP image: one pass of OSEM finds the scale, then a fast algorithm for L - U."""
     start = pt.osem(counts, model, iterations=1, subsets=8) if start is None else start
     return pt.bsrem(counts, model, prior, iterations=iterations, subsets=8, start=start)
@@ -419,7 +420,7 @@ for name in names:
 #
 # Three scans of the same head (other Poisson noise), three priors, several $\kappa$. As in lesson 6, noise is the
 # standard deviation over the scans in white matter, over the mean. The opponent is MLEM with 100 iterations and a
-# Gaussian filter afterwards. We go from strong to weak, each image the start of the next: that saves passes. (Eight
+# Gaussian filter afterwards. We go from strong to weak, each image the start of the next: that saves passes. (Six
 # passes for each are a class's compromise: the weaker the prior, the further its maximum. The big study below has 60.)
 #
 # **Before you run it:** draw the curves that you expect. Where is $\kappa = 0$, where $\kappa \to \infty$?
@@ -606,8 +607,8 @@ courses = {
     "bsrem, 16 subsets, no relaxation": run(pt.bsrem, subsets=16, relaxation=0),
     "bsrem, 16 subsets, relaxation 0.1": run(pt.bsrem, subsets=16),
 }
-best = pt.bsrem(y, A, prior, iterations=60, subsets=8, start=start)
-top = objective(pt.map_em(y, A, prior, iterations=40, start=best))  # the last bit, monotonically
+best = pt.bsrem(y, A, prior, iterations=40, subsets=8, start=start)
+top = objective(pt.map_em(y, A, prior, iterations=25, start=best))  # the last bit, monotonically
 
 # %%
 fig, ax = plt.subplots(figsize=(7, 4), layout="constrained")
@@ -734,10 +735,11 @@ print(f"lowest NRMSE of these: {verdict['least NRMSE %'].idxmin()}; of all in th
 # %%
 volume = pt.Scanner.preset(size)
 V = pt.Projector(volume, volume.image_grid())
-brain = pt.load_subject("mni:0").on(V.grid, structure=0.5, seed=1)
+brain = subject.on(V.grid, structure=0.5, seed=1)
 scan = pt.simulate(brain, V, psf_fwhm=4.5, seed=1)
 factors = {"attenuation": scan.attenuation, "normalisation": scan.normalisation, "background": scan.randoms}
-model = pt.AcquisitionModel(V, **factors, psf_fwhm=4.5)
+system = A.projector if size == "slab" else V  # of one ring we have the matrix
+model = pt.AcquisitionModel(system, **factors, psf_fwhm=4.5)
 sensitivity = model.T(np.ones(model.out_shape, np.float32))
 inside = brain.regions["head"]
 first = pt.osem(scan.prompts, model, iterations=1, subsets=9, sensitivity=sensitivity)

@@ -4,7 +4,7 @@
 # **Purpose:** train a small network that improves MLEM images, and find out honestly whether it does. Then give a
 # network the patient's MR as well, and find out what that does to lesions that only one of the two images shows.
 #
-# **Time:** about 60 minutes of reading; about 2 minutes of computing at the default size on two cores. **You
+# **Time:** about 60 minutes of reading; about 1 minute of computing at the default size on two cores. **You
 # need:** [lesson 5](05_mlem.ipynb) (MLEM, the Gaussian filter, NRMSE), and Keras with TensorFlow, JAX or PyTorch.
 #
 # **After this lesson you can**
@@ -13,7 +13,7 @@
 # 2. show why a network must never be judged on images that it was trained on;
 # 3. make training, validation and test sets from *subjects*, and say what each is for;
 # 4. compare a network with a fair opponent, and state the result in numbers;
-# 5. give a network a second channel, and read from a table of cases which image it believes;
+# 5. say what a second channel brings, and read from a table of cases which image a network believes;
 # 6. measure how much of a lesion that only PET shows is lost, and how much of one that only MR shows is invented.
 
 # %% [markdown]
@@ -39,6 +39,8 @@ scanner = pt.Scanner.preset(size)
 grid = scanner.image_grid(shape=(scanner.image_shape[0], 128, 128))  # the network wants 128 x 128 a slice
 X = pt.Projector(scanner, grid)
 volume = grid.shape[0] > 1  # False with a scanner of one ring
+system = X if volume else X.to_matrix()  # of one ring the stored matrix of lesson 3
+subject = cache(pt.load_subject)  # every head is made once
 print(scanner)
 
 # %% [markdown]
@@ -65,11 +67,11 @@ print(scanner)
 def scan(name, height=0.0, *, seed=0, lesions=None, dose=0.2, keep=False):
     """A subject in the scanner: its truth, the MLEM image of a short scan and, if kept, a way to iterate on."""
     rng = np.random.default_rng([seed, int(name.split(":")[1]), int(height) + 100])
-    truth = pt.load_subject(name).on(grid.moved((height, 0.0, 0.0)), structure=0.5, seed=rng)
+    truth = subject(name).on(grid.moved((height, 0.0, 0.0)), structure=0.5, seed=rng)
     truth = replace(truth.with_lesions(seed=rng, lesions=lesions), grid=grid)  # the bed brings it to the middle
     data = pt.simulate(truth, X, counts=dose * DEFAULT_COUNTS[size], psf_fwhm=4.5, seed=rng)
     A = pt.AcquisitionModel(
-        X, attenuation=data.attenuation, normalisation=data.normalisation, psf_fwhm=2.5, background=data.randoms
+        system, attenuation=data.attenuation, normalisation=data.normalisation, psf_fwhm=2.5, background=data.randoms
     )
     image = pt.mlem(data.prompts, A, iterations=11, progress=volume)
     more = partial(pt.mlem, data.prompts, A, start=image) if keep else None  # sinograms are large
@@ -168,7 +170,7 @@ naive = pt.networks.train_slicewise(
     own * 8,
     own,
     scale=scale,
-    epochs=25,
+    epochs=20,
     batch_size=1,
     learning_rate=1e-2,
     mirror=False,
@@ -226,7 +228,7 @@ pt.volshow({"truth": validation[-1].truth.pet, **middle}, grid=grid, vmins=0, vm
 # counts, the network would forget how bright a brain should be.
 
 # %%
-epochs, batch_size = (20, 8) if volume else (30, 2)
+epochs, batch_size = (20, 8) if volume else (20, 2)
 pairs = {"train": [(s.mlem, s.truth.pet) for s in train], "validation": [(s.mlem, s.truth.pet) for s in validation]}
 
 
@@ -370,48 +372,12 @@ print("NRMSE on the validation subject:", ", ".join(f"{value:.2f} %" for value i
 # %% [markdown]
 # ## A second channel: MR
 #
-# MR is sharp and nearly free of noise, so why not show it to the network, as a second input channel? The training
-# heads have MR, with the *same* lesions as in PET. The test head has lesions that only PET sees and one that only
-# MR sees.
+# MR is sharp and nearly free of noise, so why not show it to the network, as a second input channel? In code it is
+# hardly a change: the network is `pt.networks.ced((128, 128, 2))`, and where `train_slicewise` got the MLEM image it
+# gets the pair (MLEM, T1). What changes is what the network may believe. Where the two images disagree about a lesion,
+# which one will it follow?
 #
-# **Before you run it:** will the error get smaller? And the lesions?
-
-
-# %%
-def with_mr(s):
-    return s.mlem, s.truth.t2 / np.float32(100)
-
-
-mr_pairs = [[(with_mr(s), s.truth.pet) for s in scans] for scans in (train, validation)]
-keras.utils.set_random_seed(0)
-guided = pt.networks.train_slicewise(
-    pt.networks.ced((128, 128, 2)),
-    *mr_pairs,
-    scale=scale,
-    epochs=epochs,
-    batch_size=batch_size,
-    learning_rate=1e-2,
-    seed=0,
-    progress=True,
-)
-results["CED with MR"] = [guided(*with_mr(s)) for s in test]
-scores["CED with MR"] = score(results["CED with MR"], test)
-for opponent in ("MLEM 11 + CED", gaussian_31):
-    print(verdict("CED with MR", opponent))
-
-# %%
-columns["with MR"] = results["CED with MR"][0]
-lesion_table(columns)
-for name in ("lesion 2 (pet only)", "lesion 4 (pet only)"):
-    plain, mr = (columns[c][shown.truth.regions[name]].mean() for c in ("CED", "with MR"))
-    print(f"{name}: {mr / plain - 1:+.0%} by the MR")
-views = {"truth": shown.truth.pet, "T2": shown.truth.t2, "CED": columns["CED"], "CED with MR": columns["with MR"]}
-pt.volshow(views, grid=grid, vmins=0, vmaxs=[150, 250, 150, 150], cmaps=["magma", "gray", "magma", "magma"])
-
-# %% [markdown]
-# Compare the last two columns for the lesions that only PET sees: what is lower there has been given up because the
-# MR shows nothing at this place. (With a scanner of one ring the training set is a dozen slices, too few to say much.)
-# So the suspicion is there; now a clean test, with a network that had enough to learn from.
+# Our handful of slices is too little to find out. We need a network that had enough to learn from.
 #
 # ## Sixteen heads instead of two
 #
@@ -422,8 +388,9 @@ pt.volshow(views, grid=grid, vmins=0, vmaxs=[150, 250, 150, 150], cmaps=["magma"
 # - **PET and T1:** `low_count_mr`, the same with a second channel, $\hat x = x_{\text{MLEM}} +
 #   f(x_{\text{MLEM}}, \text{T1})$.
 #
-# Training heads have one to four lesions, hot or cold, always **in PET and MR alike**. A dose of 1 is 500,000 counts
-# here. The file beside the weights tells what a network reached on the test head `mni:0`.
+# Training heads have one to four lesions, hot or cold, and for the second network each of them is drawn to be **in PET
+# alone, in MR alone, or in both**. A dose of 1 is 500,000 counts here. The file beside the weights tells what a network
+# reached on the test head `mni:0`.
 #
 # **Before you run it:** with the borders of all tissues at hand, by how much will the error fall?
 
@@ -456,17 +423,20 @@ for name, network in networks.items():
 # %%
 ring = pt.Scanner.preset("slab")
 S = pt.Projector(ring, ring.image_grid())
-stored = S.to_matrix()
-bare = pt.load_subject("mni:0").on(S.grid, structure=0.5, seed=3)
+stored = S.to_matrix() if volume else system
+bare = subject("mni:0").on(S.grid, structure=0.5, seed=3)
 heads = {"nothing": bare}
 for kind in ("hot", "cold"):
     heads[kind] = bare.with_lesions(seed=3, lesions=[Lesion(d, kind, where="both") for d in (15, 12, 12, 10)])
 masks = [mask for name, mask in heads["hot"].regions.items() if name.startswith("lesion")]
 t1 = {"nothing": bare.t1, "dark": heads["cold"].t1}
 white, head = bare.regions["white matter"], bare.regions["head"]
-values = {f"a {kind} lesion": heads[kind].t1[masks[0]].mean() for kind in ("hot", "cold")}
-for name, value in ({"white matter": bare.t1[white].mean()} | values).items():
-    print(f"mean T1 of {name:15} {value:4.0f}")
+
+# %%
+places = {name: (bare.t1[bare.regions[name]], bare.pet[bare.regions[name]]) for name in ("white matter", "csf")}
+places |= {f"a {kind} lesion": (heads[kind].t1[masks[0]], heads[kind].pet[masks[0]]) for kind in ("hot", "cold")}
+for name, (mr, activity) in places.items():
+    print(f"{name:15}: {mr.size:5} voxels, mean T1 {mr.mean():4.0f}, mean activity {activity.mean():4.0f}")
 pictures = {
     "PET: hot": heads["hot"].pet,
     "PET: cold": heads["cold"].pet,
@@ -478,7 +448,7 @@ pt.volshow(pictures, grid=S.grid, vmins=0, vmaxs=[200, 150, 180, 180], cmaps=["m
 # %% [markdown]
 # In these phantoms a hot lesion has nearly the T1 of white matter: in white matter **T1 does not show it**. What T1
 # shows well are the cold ones, as dark spots. So for the network a hot lesion in white matter is one that only PET
-# sees, whatever its label says.
+# sees, whatever its label says. (Keep an eye on the line of the csf: it comes back.)
 #
 # Three scans, each with four noise realisations, MLEM as the networks know it.
 
@@ -572,10 +542,17 @@ pt.volshow(
 )
 
 # %% [markdown]
-# In the training set a dark spot in T1 *always* meant a cold lesion in PET. So the network had every reason to learn
-# that, and the table shows what it made of it. It cannot know that a scar, a cyst or an artefact may be dark in T1
-# where the activity is normal. Nor does a small error over the head protect: the network with the least error may be
-# the one that invents. So: **a network must be tested on what its training set did not contain**, the test must look
+# This network was told: its training heads had lesions of all three kinds, dark spots in T1 that meant nothing among
+# them. The table shows how much of that it has learnt. A possible reason (nobody has tested it here) stands a few
+# cells above. What is dark in T1 *and* has little activity? Csf, thousands of voxels of it in every training head.
+# Against these stand a few spots, in some heads, where dark meant nothing. The training asks for a small squared
+# error *on average*, so a rare case is settled by the frequent one that looks like it. **It is not enough that a case
+# occurs in the training set. It must count there, and afterwards it must be tested.**
+#
+# Nor does a small error over the head protect. Measured once: an earlier network of this kind had been trained for a
+# shorter time, on heads whose lesions were always in PET and MR alike. Its error at dose 1 was 22.0 % instead of the
+# value in the first table, and it invented 22 ± 5 % of a cold lesion in the same test. Compare: the better a network
+# has learnt to read T1, the more it may invent. A scar, a cyst or an artefact is dark in T1, too. So the test must look
 # at lesions, and it must contain lesions that only one of the images shows.
 #
 # ### Exercise 4
@@ -638,10 +615,10 @@ for shift in shifts:
 # <details><summary>6. How would you change the training set so that the second network invents less? What may it
 # cost?</summary>
 #
-# Draw for every lesion which images show it: both, PET alone, MR alone. (In the package:
-# `pt.networks.simulate_scans(..., lesions_in="any")`.) Then a dark spot in T1 no longer proves anything, and the
-# network has to look at PET. It will gain less from T1 where both agree. Whether it is enough, only the table of this
-# lesson can tell, made anew.
+# Give the rare case weight: more lesions that MR alone shows (`pt.networks.simulate_scans(..., lesions_in="mr")` beside
+# `"any"`), or a loss that counts the voxels of lesions more. Or let the MR lie a little off in training, as it does in
+# patients, so that the network trusts it less (exercise 4). It will gain less from T1 where both agree. Whether it is
+# enough, only the table of this lesson can tell, made anew.
 # </details>
 #
 # ## Summary

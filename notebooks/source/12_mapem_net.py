@@ -402,7 +402,7 @@ for machine in (few, *map(pt.Scanner.preset, ("slab", "mini", "mmr"))):
 
 # %% tags=["limit=120"]
 traced = {}
-for unrolls in (1, 2, 3):
+for unrolls in (1, 2):
     found = graph_memory.compare(few, unrolls=unrolls, counts=1e6, run=False)
     traced[unrolls] = found
     print(f"unrolls: {unrolls}\n{found.round(1).to_string()}\n")
@@ -450,7 +450,7 @@ if measure:
         print(f"{kind}, at most {keep_bytes:,} bytes kept: {cost.peak_bytes / 1e6:,.0f} MB, {cost.seconds:.1f} s")
 
 # %%
-per_step = traced[3].loc["sinograms", "sinogram_sized"] / 6
+per_step = traced[2].loc["sinograms", "sinogram_sized"] / 4
 for name in ("mini", "mmr"):
     size = 4 * np.prod(pt.Scanner.preset(name).sinogram_shape) / 1e9
     print(f"{name}: 16 steps with one sinogram each {16 * size:6.1f} GB; with all {per_step:.0f} of a step "

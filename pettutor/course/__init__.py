@@ -5,7 +5,7 @@
 
 from pettutor.course.folder import CopyReport, copy_lessons, lessons, lessons_folder
 from pettutor.course.settings import SIZES, size
-from pettutor.course.stored import stored_curves, stored_rows, study_file
+from pettutor.course.stored import stored_curves, stored_regimes, stored_rows, study_file
 
 __all__ = [
     "SIZES",
@@ -15,6 +15,7 @@ __all__ = [
     "lessons_folder",
     "size",
     "stored_curves",
+    "stored_regimes",
     "stored_rows",
     "study_file",
 ]

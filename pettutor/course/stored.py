@@ -43,6 +43,22 @@ def stored_rows(name="baselines"):
     return _read(name, "rows")
 
 
+def stored_regimes():
+    """What networks are worth by training subjects and kind of test scan, as `pettutor.course.regimes` measured it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a network and kind of test scan: ``network, subjects, seed, budget, updates, seconds, test`` and means
+        over twenty realisations: ``nrmse`` (% of the head's root mean square), ``grey``, ``hot``, ``cold`` (contrast
+        recovery coefficients), ``std`` (noise of the white matter, a share), ``white_bias`` (%). The rows of "Gaussian"
+        (setting: mm) and "Bowsher" (setting: kappa) need no training.
+    """
+    import pandas as pd
+
+    return pd.read_parquet(FOLDER / "regimes.parquet")
+
+
 def _read(name, kind):
     import pandas as pd
 

@@ -1,6 +1,7 @@
-"""The demo: from a brain to a network-improved reconstruction, and a report on it.
+"""The demo: from a brain to reconstructions with networks, and a report on them.
 
-simulate → MLEM → the best Gaussian filter → CED trained on other subjects → tables, figure, page.
+simulate → MLEM → the best Gaussian filter → CED trained on other subjects → MAPEM-Net, trained before → DIPRecon with
+the subject's own MR → tables, figure, page.
 """
 
 import os
@@ -14,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from pettutor import __version__
-from pettutor.arrays import announce_once
+from pettutor.arrays import announce_once, resolve_device
 from pettutor.demo.folder import staged, write_json
-from pettutor.demo.settings import SETTINGS, DemoSettings, image_grid, other_subjects
+from pettutor.demo.settings import SETTINGS, DemoSettings, DIPSettings, image_grid, other_subjects
 
-__all__ = ["SETTINGS", "DemoResult", "DemoSettings", "run_demo"]
+__all__ = ["SETTINGS", "DIPSettings", "DemoResult", "DemoSettings", "run_demo"]
 
 _PACKAGES = (
     "numpy",
@@ -40,7 +41,8 @@ class DemoResult:
 
     folder : where the files are.
     results : what results.json holds.
-    images : name -> float32 (z, y, x): truth, mlem, gaussian, ced (where a Keras backend is installed), t1, mu.
+    images : name -> float32 (z, y, x): truth, mlem, gaussian, t1, mu; where a Keras backend is installed ced,
+        mapem_net and diprecon (the last two not at size "mmr" on the CPU).
     """
 
     folder: Path
@@ -54,7 +56,7 @@ class DemoResult:
 
     @property
     def verdict(self):
-        """Whether the CED helped, in words."""
+        """Whether the networks helped, in words."""
         return self.results["verdict"]["text"]
 
     def __repr__(self):
@@ -64,19 +66,23 @@ class DemoResult:
 def run_demo(
     *, size="mini", subject="mni:0", device="auto", seed=0, out=Path("pettutor-demo"), progress=True, settings=None
 ):
-    """Simulate a scan, reconstruct it, improve it by a network that never saw this subject, and write a report.
+    """Simulate a scan, reconstruct it without and with networks, and write a report.
+
+    The networks: a CED that is trained here, on scans of other subjects, and corrects the MLEM image; the MAPEM-Net
+    that is stored in the package; DIPRecon, whose network is fitted to this very scan and the subject's own T1.
 
     Parameters
     ----------
     size : "slab", "mini" or "mmr"
     subject : str
-        Whose brain is shown, see `pettutor.load_subject`. The network is trained on other, embedded subjects.
+        Whose brain is shown, see `pettutor.load_subject`. The CED is trained on other, embedded subjects; the stored
+        MAPEM-Net was on mni:1 to mni:16, and the report says so where one of them is shown.
     device : "auto", "cpu" or "cuda"
-        Where the projector runs; the network runs where its Keras backend does.
+        Where the projector runs; networks run where their Keras backend does.
     seed : int
-        Of structure, lesions, noise and network. On one machine the same seed gives the same scan and MLEM image bit
-        for bit; the CED's numbers agree to about 1e-3 (sums over threads may round in another order), and across
-        machines or backends they are only similar.
+        Of structure, lesions, noise and networks. On one machine the same seed gives the same scan and MLEM image bit
+        for bit; the numbers of the networks agree to about 1e-3 (sums over threads may round in another order), and
+        across machines or backends they are only similar.
     out : path
         report.html, figure.png, results.json, images.npz and a NIfTI file an image. A set that is there from an earlier
         run is replaced as a whole, and only at the end; other files are left alone.
@@ -113,6 +119,7 @@ def run_demo(
 
 
 def _compute(size, subject, device, seed, settings, progress, staging):
+    from pettutor.demo.physics import with_physics
     from pettutor.demo.stages import NORMALISER, Stopwatch, measure, scan
     from pettutor.geometry import Scanner
     from pettutor.phantoms import load_subject
@@ -122,7 +129,8 @@ def _compute(size, subject, device, seed, settings, progress, staging):
 
     begin = time.perf_counter()
     no_network = _why_no_network()
-    watch = Stopwatch(4 if no_network else 6, progress)
+    skipped = _why_no_physics(resolve_device(device), settings)
+    watch = Stopwatch(4 if no_network else 6 if skipped else 8, progress)
     if progress:
         announce_once(f"about {settings.minutes:g} min on two cores without a GPU, {settings.memory_gb:g} GB of memory")
     with watch.stage("phantom and scanner"):
@@ -131,7 +139,7 @@ def _compute(size, subject, device, seed, settings, progress, staging):
         grid = image_grid(scanner)
         projector = Projector(scanner, grid, device=device)
     with watch.stage("scan and MLEM", settings.iterations, "iteration") as bar:
-        test = scan(shown, projector, settings, seed=(seed, 0), bar=bar)
+        test = scan(shown, projector, settings, seed=(seed, 0), bar=bar, keep=True)
     del shown
     images = {"truth": test.truth.pet, "mlem": test.image}
     with watch.stage("best Gaussian filter", 20, "filter") as bar:
@@ -143,16 +151,21 @@ def _compute(size, subject, device, seed, settings, progress, staging):
             normaliser=NORMALISER,
             callback=lambda width, error: bar.update(),
         )
-    network, trained_on = None, None
+    facts = {"ced": None, "mapem_net": None, "diprecon": None}
     if no_network is None:
         network, trained_on, no_network = _network(subject, projector, settings, seed, watch)
-    if network is not None:
+    if no_network is None:
         images["ced"] = network(test.image)
+        facts["ced"] = _describe(network) | trained_on
+        del network
+        if skipped is None:
+            more, told = with_physics(test, subject, settings, seed, watch)
+            images, facts = images | more, facts | told
     rows = measure({name: image for name, image in images.items() if name != "truth"}, test.truth)
     images |= {"t1": test.truth.t1, "mu": test.truth.mu}
     results = {
         "title": f"pettutor demo: {subject} on {size}",
-        "verdict": verdict(rows, no_network),
+        "verdict": verdict(rows, no_network, skipped),
         "size": size,
         "subject": subject,
         "source": test.truth.source,
@@ -163,7 +176,8 @@ def _compute(size, subject, device, seed, settings, progress, staging):
         "gaussian_fwhm_mm": fwhm,
         "counts": test.counts,
         "mlem": {"log_likelihood": test.record.log_likelihood, "seconds": test.record.seconds},
-        "ced": None if network is None else _describe(network) | trained_on,
+        **facts,
+        "not_run": no_network or skipped,
         "settings": asdict(settings)
         | {"device": projector.device, "scanner": str(scanner), "lesions": _lesions(test.truth)},
         "grid": {"shape": list(grid.shape), "voxel_size_mm": list(grid.voxel_size), "centre_mm": list(grid.centre)},
@@ -230,6 +244,14 @@ def _why_no_network():
     except ImportError as error:
         return str(error)
     return None
+
+
+def _why_no_physics(device, settings):
+    """Why MAPEM-Net and DIPRecon are left out, or None."""
+    if device in settings.physics_on:
+        return None
+    devices = " or ".join(settings.physics_on)
+    return f"on the {device.upper()} they take too long at this size (--device {devices} runs them)"
 
 
 def _lesions(truth):

@@ -1,4 +1,4 @@
-"""The steps of the demo: scan and reconstruct, the best Gaussian filter, the network, the table."""
+"""The steps of the demo: scan and reconstruct, train a network that corrects images, the table."""
 
 import contextlib
 import io
@@ -38,15 +38,17 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class Scan:
-    """A phantom, what was counted of it and its MLEM image."""
+    """A phantom, what was counted of it and its MLEM image; prompts and acquisition model only where asked for."""
 
     truth: object
     image: np.ndarray
     record: Record
     counts: dict
+    prompts: object = None
+    A: AcquisitionModel | None = None
 
 
-def scan(subject, projector, settings, *, seed, height=0.0, bar=None):
+def scan(subject, projector, settings, *, seed, height=0.0, bar=None, keep=False):
     """Simulate a subject and reconstruct it by MLEM.
 
     Parameters
@@ -60,6 +62,8 @@ def scan(subject, projector, settings, *, seed, height=0.0, bar=None):
         z (mm) of the head that lies in the middle of the scanner: the bed moves.
     bar : tqdm, optional
         Advances by one an iteration.
+    keep : bool
+        Keep prompts and acquisition model.
     """
     rng = np.random.default_rng(list(seed))
     grid = projector.grid
@@ -83,14 +87,23 @@ def scan(subject, projector, settings, *, seed, height=0.0, bar=None):
         factors = {name: find_cupy().asarray(value) for name, value in factors.items()}
     A = AcquisitionModel(projector, **factors, psf_fwhm=settings.modelled_fwhm)
     del factors
+    image, record = whole_run(mlem, prompts, A, iterations=settings.iterations, bar=bar)
+    kept = {"prompts": prompts, "A": A} if keep else {}
+    return Scan(truth, to_numpy(image), record, counts, **kept)
+
+
+def whole_run(method, *data, iterations, bar=None, **settings):
+    """Run `mlem`, `osem` or the like to its end: (image, record).
+
+    Ctrl-C makes them give back what they have and say so. Half a reconstruction is of no use here: it is raised again.
+    """
     record = Record()
     step = None if bar is None else (lambda iteration, image: bar.update())
-    # Ctrl-C makes `mlem` give back what it has and say so; half a reconstruction is of no use here
     with contextlib.redirect_stdout(io.StringIO()):
-        image = mlem(prompts, A, iterations=settings.iterations, record=record, callback=step)
-    if record.iterations < settings.iterations:
+        image = method(*data, iterations=iterations, record=record, callback=step, **settings)
+    if record.iterations < iterations:
         raise KeyboardInterrupt
-    return Scan(truth, to_numpy(image), record, counts)
+    return image, record
 
 
 def with_lesions(phantom, rng):

@@ -4,8 +4,22 @@ import numpy as np
 
 from pettutor.report.verdict import number
 
-TITLES = {"truth": "truth", "mlem": "MLEM", "gaussian": "MLEM + best Gaussian", "ced": "MLEM + CED"}
-COLOURS = {"truth": "#8a8f98", "mlem": "#d1495b", "gaussian": "#2a78b8", "ced": "#2e9b63"}
+TITLES = {
+    "truth": "truth",
+    "mlem": "MLEM",
+    "gaussian": "best Gaussian",
+    "ced": "MLEM + CED",
+    "mapem_net": "MAPEM-Net",
+    "diprecon": "DIPRecon (sees T1)",
+}
+COLOURS = {
+    "truth": "#8a8f98",
+    "mlem": "#d1495b",
+    "gaussian": "#2a78b8",
+    "ced": "#2e9b63",
+    "mapem_net": "#d98a1f",
+    "diprecon": "#8d5fb8",
+}
 
 
 def window(truth):
@@ -14,7 +28,7 @@ def window(truth):
 
 
 def make_figure(results, images, grid, dark=False):
-    """Return a matplotlib Figure (not known to pyplot): images above, errors and a profile below."""
+    """Return a matplotlib Figure (not known to pyplot): images above, their errors, and a profile through all below."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -29,7 +43,8 @@ def make_figure(results, images, grid, dark=False):
         "ytick.color": ink,
     }
     with rc_context(style):
-        figure = Figure(figsize=(11, 6.3), layout="constrained")
+        columns = sum(name in images for name in TITLES)
+        figure = Figure(figsize=(2.1 * columns + 1, 7.6), layout="constrained")
         if dark:
             figure.patch.set_alpha(0)
         _draw(figure, results, images, grid, ink)
@@ -42,7 +57,9 @@ def _draw(figure, results, images, grid, ink):
     errors = {row["key"]: row for row in results["measures"]}["nrmse_head"]["values"]
     box = head_box(images["mu"])
     plane = grid.shape[0] // 2
-    axes = figure.subplots(2, len(names), gridspec_kw={"height_ratios": [1, 1]})
+    layout = figure.add_gridspec(3, len(names), height_ratios=[1.15, 1.15, 1])
+    axes = np.array([[figure.add_subplot(layout[row, k]) for k in range(len(names))] for row in range(2)])
+    profile = figure.add_subplot(layout[2, :])
     top = window(images["truth"])
     _, y, x = grid.coordinates()
     (rows, columns), (dy, dx) = box, grid.voxel_size[1:]
@@ -56,12 +73,13 @@ def _draw(figure, results, images, grid, ink):
     for k, name in enumerate(names):
         picture = images[name][plane][box]
         shown = axes[0, k].imshow(picture, "magma", vmin=0, vmax=top, extent=extent, interpolation="nearest")
-        facts = [f"FWHM {results['gaussian_fwhm_mm']:.1f} mm"] if name == "gaussian" else []
-        facts += [f"NRMSE {number(errors[name], '%')} %"] if name in errors else []
-        axes[0, k].set_title(TITLES[name] + "\n" + ", ".join(facts))
+        width = f", {results['gaussian_fwhm_mm']:.1f} mm" if name == "gaussian" else ""
+        error = f"NRMSE {number(errors[name], '%')} %" if name in errors else ""
+        axes[0, k].set_title(f"{TITLES[name]}{width}\n{error}")
         _bare(axes[0, k])
         if name == "truth":
             axes[0, k].axhline(y[line], color="white", linewidth=0.8, linestyle=(0, (4, 3)))
+            axes[1, k].set_axis_off()
             continue
         difference = axes[1, k].imshow(
             picture - images["truth"][plane][box],
@@ -71,11 +89,11 @@ def _draw(figure, results, images, grid, ink):
             extent=extent,
             interpolation="nearest",
         )
-        axes[1, k].set_title("error (image − truth)")
+        axes[1, k].set_title("image − truth")
         _bare(axes[1, k])
     figure.colorbar(shown, ax=axes[0, :], shrink=0.86, pad=0.01, aspect=24, label="activity (a.u.)", extend="max")
     figure.colorbar(difference, ax=axes[1, 1:], shrink=0.86, pad=0.01, aspect=24, label="error (a.u.)", extend="both")
-    _profile(axes[1, 0], names, images, plane, line, columns, x)
+    _profile(profile, names, images, plane, line, columns, x)
     depth = f", z = {grid.coordinates()[0][plane]:.0f} mm" if grid.shape[0] > 1 else ""
     millions = results["counts"]["trues"] / 1e6
     figure.suptitle(
@@ -96,17 +114,14 @@ def _profile(axes, names, images, plane, line, columns, x):
             )
         else:
             style = (0, (3, 2)) if name == "gaussian" else "-"  # seen where it lies on MLEM, too
-            label = TITLES[name].removeprefix("MLEM + ")
-            axes.plot(x[columns], values, color=COLOURS[name], linewidth=1.3, linestyle=style, label=label)
+            axes.plot(x[columns], values, color=COLOURS[name], linewidth=1.3, linestyle=style, label=TITLES[name])
     axes.set_title("profile along the dashed line")
     axes.set_xlabel("x (mm)")
     axes.set_ylabel("activity (a.u.)")
     axes.set_xlim(x[columns][0], x[columns][-1])
     axes.set_ylim(0, None)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=7, ncols=2, loc="upper center", handlelength=1.2, columnspacing=1.0)
-    low, high = axes.get_ylim()
-    axes.set_ylim(low, 1.3 * high)  # room for the legend
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1.4)
 
 
 def _bare(axes):

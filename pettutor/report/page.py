@@ -6,7 +6,7 @@ from pathlib import Path
 from pettutor.report.figure import make_figure, png_bytes, window
 from pettutor.report.verdict import number
 
-COLUMNS = {"mlem": "MLEM", "gaussian": "best Gaussian", "ced": "CED"}
+COLUMNS = {"mlem": "MLEM", "gaussian": "best Gaussian", "ced": "CED", "mapem_net": "MAPEM-Net", "diprecon": "DIPRecon"}
 
 
 def write_report(folder, results, images, grid):
@@ -37,11 +37,10 @@ def make_page(results, images, grid, pictures):
     from pettutor.view import volshow
 
     top = window(images["truth"])
-    reconstructions = {"truth": images["truth"], "MLEM": images["mlem"]}
-    reconstructions["Gaussian"] = images["gaussian"]
-    if "ced" in images:
-        reconstructions["CED"] = images["ced"]
-    pet = volshow(reconstructions, vmins=0.0, vmaxs=top, grid=grid, ncols=len(reconstructions), units="a.u.")
+    titles = {"truth": "truth", **COLUMNS}
+    reconstructions = {title: images[name] for name, title in titles.items() if name in images}
+    columns = len(reconstructions) if len(reconstructions) < 5 else 3
+    pet = volshow(reconstructions, vmins=0.0, vmaxs=top, grid=grid, ncols=columns, units="a.u.")
     anatomy = volshow(
         {"T1 MR": images["t1"], "μ": images["mu"]},
         cmaps=["gray", "gray"],

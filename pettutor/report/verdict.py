@@ -1,63 +1,91 @@
-"""Whether the network helped: words that are computed from the numbers."""
+"""Whether the networks helped: words that are computed from the numbers."""
 
 PRIMARY = "nrmse_head"
 # Differences below this share of the value are called equal.
 SAME = 0.005
-NAMES = {"mlem": "MLEM", "gaussian": "the best Gaussian filter", "ced": "the CED"}
+PLAIN = {"mlem": "MLEM", "gaussian": "the best Gaussian filter"}
+NETWORKS = {"ced": "the CED", "mapem_net": "MAPEM-Net", "diprecon": "DIPRecon"}
+NAMES = PLAIN | NETWORKS
 
 
-def verdict(rows, no_network=None):
-    """Say how the CED compares with MLEM and with the best Gaussian.
+def verdict(rows, no_network=None, skipped=None):
+    """Say how the images with networks compare with MLEM and with the best Gaussian.
 
     Parameters
     ----------
     rows : list of dict
         The table of `pettutor.demo.stages.measure`; the row "nrmse_head" decides.
     no_network : str, optional
-        Why there is no CED.
+        Why there are no networks at all.
+    skipped : str, optional
+        Why MAPEM-Net and DIPRecon are missing.
 
     Returns
     -------
     dict
-        ``improves``: True, False, or None without a CED; ``text``; ``worse``: sentences on every measure where the CED
-        is further from the truth than MLEM or the Gaussian.
+        ``better`` and ``not_better``: the networks whose image is nearer to the truth than MLEM and every Gaussian of
+        it, and the others, the best first; ``text``; ``worse``: sentences on every measure where a network is further
+        from the truth than MLEM or the Gaussian.
     """
     values = next(row["values"] for row in rows if row["key"] == PRIMARY)
-    if "ced" not in values:
-        return {"improves": None, "text": f"The CED was not run: {no_network}.", "worse": []}
-    ced = values["ced"]
-    beaten = [name for name in ("mlem", "gaussian") if ced < values[name]]
-    if len(beaten) == 2:
-        first, second = (f"{_percent(1 - ced / values[k])} below {NAMES[k]} ({values[k]:.1f} %)" for k in beaten)
-        rest = ", which no Gaussian filter improves" if values["gaussian"] == values["mlem"] else f" and {second}"
-        text = f"The CED improves the image of a subject it never saw: NRMSE {ced:.1f} %, {first}{rest}."
-    elif beaten:
-        (lost,) = {"mlem", "gaussian"} - set(beaten)
-        text = (
-            f"The CED does not improve on {NAMES[lost]} here: NRMSE {ced:.1f} % against {values[lost]:.1f} %, though "
-            f"it is below {NAMES[beaten[0]]} ({values[beaten[0]]:.1f} %)."
-        )
-    else:
-        text = (
-            f"The CED does not improve the image here: NRMSE {ced:.1f} % against {values['mlem']:.1f} % of MLEM and "
-            f"{values['gaussian']:.1f} % of the best Gaussian filter."
-        )
-    return {"improves": len(beaten) == 2, "text": text, "worse": _worse(rows)}
+    networks = sorted((name for name in NETWORKS if name in values), key=values.get)
+    if not networks:
+        return {"better": [], "not_better": [], "text": f"No network was run: {no_network}.", "worse": []}
+    to_beat = min(values[name] for name in PLAIN)
+    better = [name for name in networks if values[name] < to_beat]
+    not_better = [name for name in networks if name not in better]
+    text = f"Error over the head (NRMSE): {_plain(values)}. "
+    if better:
+        share = _percent(1 - values[better[0]] / to_beat)
+        how_far = f"{_have(better, 'by', 'by up to')} {share}"
+        text += f"{_start(_with_values(better, values))} {_have(better, 'is', 'are')} below that, {how_far}."
+    if not_better:
+        which = f"{_with_values(not_better, values)} {_have(not_better, 'is', 'are')} not"
+        text += f" {_start(which)}." if better else f"{_start(which)} below that."
+    if skipped:
+        text += f" MAPEM-Net and DIPRecon were not run: {skipped}."
+    return {"better": better, "not_better": not_better, "text": text, "worse": _worse(rows, networks)}
 
 
-def _worse(rows):
-    """Measures with a perfect value to which another image is closer than the CED's."""
+def _plain(values):
+    if values["gaussian"] == values["mlem"]:
+        return f"MLEM {values['mlem']:.1f} %, which no Gaussian filter improves"
+    return f"MLEM {values['mlem']:.1f} %, after the best Gaussian filter {values['gaussian']:.1f} %"
+
+
+def _worse(rows, networks):
+    """Measures with a perfect value to which MLEM or the Gaussian is closer than a network."""
     sentences = []
     for row in rows:
         if row["best"] is None or row["key"] == PRIMARY:
             continue
         distance = {name: abs(value - row["best"]) for name, value in row["values"].items()}
-        best = min(distance, key=distance.get)
-        if distance["ced"] - distance[best] > SAME * max(abs(row["best"]), distance[best]):
+        best = min(PLAIN, key=distance.get)
+        limit = SAME * max(abs(row["best"]), distance[best])
+        losers = [name for name in networks if distance[name] - distance[best] > limit]
+        if losers:
             unit = f" {row['unit']}" if row["unit"] else ""
-            mine, other = (number(row["values"][name], row["unit"]) for name in ("ced", best))
-            sentences.append(f"{row['name']}: {mine}{unit} with {NAMES['ced']}, {other}{unit} with {NAMES[best]}")
+            shown = {name: number(value, row["unit"]) + unit for name, value in row["values"].items()}
+            said = _listed([f"{shown[name]} with {NAMES[name]}" for name in losers])
+            sentences.append(f"{row['name']}: {said}, against {shown[best]} with {NAMES[best]}")
     return sentences
+
+
+def _with_values(names, values):
+    return _listed([f"{NAMES[name]} ({values[name]:.1f} %)" for name in names])
+
+
+def _listed(words):
+    """a; a and b; a, b and c."""
+    return " and ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)
+
+
+def _start(sentence):
+    return sentence[0].upper() + sentence[1:]
+
+
+def _have(names, one, several):
+    return one if len(names) == 1 else several
 
 
 def _percent(share):

@@ -10,36 +10,13 @@ from pettutor.study.fields import (
     NotNegative,
     Odd,
     Positive,
-    Strict,
-    Swept,
     Whole,
     listed,
-    reported,
     swept,
     swept_or_none,
 )
-
-
-class Method(Strict):
-    """What all have.
-
-    iterations : passes over all data whose images are reported; the last is how many are run
-    fwhm : mm; every reported image is measured after each of these Gaussian filters
-    """
-
-    algorithm: str
-    iterations: reported(Count)
-    fwhm: reported(NotNegative) = (0.0,)
-
-    @classmethod
-    def swept_names(cls):
-        """Settings whose several values are so many cells."""
-        return [name for name, field in cls.model_fields.items() if any(isinstance(m, Swept) for m in field.metadata)]
-
-    @staticmethod
-    def run(s, scenario, y, A, seed, **loop):
-        """Reconstruct with the settings ``s`` (one value each); ``loop``: iterations, record, callback."""
-        raise NotImplementedError
+from pettutor.study.method import Method
+from pettutor.study.network_methods import NETWORK_CLASSES
 
 
 class MLEM(Method):
@@ -224,6 +201,6 @@ class DictionaryMAP(_WithStart):
         return dictionary_map(y, A, dictionary, beta=beta, seed=seed, start=start, **coding, **loop)
 
 
-CLASSES = (MLEM, OSEM, MAPEM, BSREM, KernelEM, DictionaryMAP)
+CLASSES = (MLEM, OSEM, MAPEM, BSREM, KernelEM, DictionaryMAP, *NETWORK_CLASSES)
 ALGORITHMS = {c.model_fields["algorithm"].annotation.__args__[0]: c for c in CLASSES}
 AnyMethod = Annotated[Union[CLASSES], Field(discriminator="algorithm")]  # noqa: UP007

@@ -84,7 +84,7 @@ def region_rows(cells, store):
     -------
     subject, lesions, counts, method, algorithm, setting, swept settings, iteration, fwhm, realisation
     region : "grey matter", "lesion 1" ...; each against white matter
-    crc : contrast recovery
+    crc : contrast recovery (NaN of a lesion in MR alone, which has no contrast in PET: see its bias)
     std : `noise` of the white matter over the realisations, a fraction: one value for all of them (NaN where there is
         one only)
     bias : of the region's mean, a fraction
@@ -104,7 +104,8 @@ def _without_realisation(cell):
 
 def _rows_of_group(where, group):
     frames = [table.drop_columns([BACKGROUND]).to_pandas() for _, table, _ in group]
-    regions = [name.removeprefix("crc_") for name in frames[0] if name.startswith("crc_")]
+    measured = [name.removeprefix("bias_") for name in frames[0] if name.startswith("bias_")]
+    regions = [name for name in measured if name != "white_matter"]
     for i in range(len(frames[0])):
         std = noise(np.stack([table[BACKGROUND][i].values.to_numpy() for _, table, _ in group]))
         for region in regions:
@@ -116,7 +117,7 @@ def _rows_of_group(where, group):
                     "iteration": int(image["iteration"]),
                     "fwhm": float(image["fwhm"]),
                     "region": region.replace("_", " "),
-                    "crc": image[f"crc_{region}"],
+                    "crc": image.get(f"crc_{region}", np.nan),
                     "std": std,
                     "bias": image[f"bias_{region}"],
                     "nrmse": image["nrmse_head"],

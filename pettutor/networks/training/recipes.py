@@ -147,11 +147,12 @@ _SLAB = (
     Recipe("unet", "slab", options={"filters": (8, 16, 32)}, minutes=20, stored=True),
     Recipe(
         "low_count_mr", "slab", channels=("pet", "t1"), options={"filters": (8, 16, 32)}, stored=True,
-        scans=replace(POST_PROCESSING, doses=(1 / 3, 1.0)), minutes=10,
+        # lesions in PET, in MR or in both, so that it may learn to tell them apart (lesson 9 tests how far it has)
+        scans=replace(POST_PROCESSING, doses=(1 / 3, 1.0), lesions_in="any"), minutes=12,
     ),
-    Recipe("em_net", "slab", multipliers={"raw_alpha": 10.0}, minutes=15, **_UNROLLED_TRAINING),
+    Recipe("em_net", "slab", multipliers={"raw_alpha": 10.0}, minutes=18, **_UNROLLED_TRAINING),
     Recipe("mapem_net", "slab", multipliers={"raw_kappa": 10.0}, minutes=20, **_UNROLLED_TRAINING),
-    Recipe("fbsem_net", "slab", multipliers={"raw_kappa": 10.0}, minutes=12, **_UNROLLED_TRAINING),
+    Recipe("fbsem_net", "slab", multipliers={"raw_kappa": 10.0}, minutes=15, **_UNROLLED_TRAINING),
     # greedy: so many epochs for every layer; it starts where the unrolled networks do
     Recipe("bcd_net", "slab", scans=UNROLLED, options={"layers": 10}, epochs=10, patience=None, stored=True),
 )  # fmt: skip

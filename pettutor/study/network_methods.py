@@ -1,0 +1,138 @@
+"""The methods of a study that are networks: trained ones from the package, and those that are fitted to the scan."""
+
+import functools
+import hashlib
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from pettutor.study.fields import Count, Positive, Whole, listed, reported, swept
+from pettutor.study.method import Method
+
+NETWORKS = ("ced", "unet", "low_count_mr", "em_net", "mapem_net", "fbsem_net", "bcd_net")
+
+
+class TrainedNetwork(Method):
+    """A network with stored weights, from the image that it was trained to start from (its recipe says which).
+
+    network : as of `pettutor.networks.pretrained`
+    weights : the beginning of their SHA-256, found where it is not given: other weights are another cell
+    """
+
+    algorithm: Literal["trained_network"]
+    network: Literal[NETWORKS]
+    iterations: reported(Annotated[int, Field(ge=1, le=1)]) = (1,)
+    weights: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_its_weights(cls, data):
+        name = data.get("network") if isinstance(data, dict) else None
+        if name not in NETWORKS:
+            return data
+        found, wanted = digest(name), data.get("weights")
+        if wanted not in (None, found):
+            raise ValueError(f"weights: expected {found} (those stored for {name}), got {wanted!r}")
+        return {**data, "weights": found}
+
+    @staticmethod
+    def run(s, scenario, y, A, seed, *, iterations, record, callback):
+        from pettutor.networks import T1_MAXIMUM
+        from pettutor.reconstruction import mlem, osem
+
+        network = _stored(s.network)
+        finish, scans = record.timed(), network.recipe.scans
+        if scans.start == "mlem":
+            start = mlem(y, A, iterations=scans.iterations)
+        else:
+            start = osem(y, A, subsets=scans.subsets, iterations=scans.iterations)
+        image = network(start, mr=scenario.truth.t1 / T1_MAXIMUM, prompts=y, A=A)
+        finish()
+        callback(1, image)
+
+
+def digest(network):
+    """The beginning of the SHA-256 of a network's stored weights.
+
+    Raises
+    ------
+    ValueError
+        No weights are stored for it.
+    """
+    from pettutor.networks.training.stored_weights import stored_networks, weights_path
+
+    if (network, "slab") not in stored_networks():
+        raise ValueError(f"network: expected one with stored weights, got {network!r}")
+    return hashlib.sha256(weights_path(network, "slab").read_bytes()).hexdigest()[:12]
+
+
+@functools.lru_cache(maxsize=1)
+def _stored(name):
+    from pettutor.networks import pretrained
+
+    return pretrained(name)
+
+
+class _Fitted(Method):
+    """A network that is fitted to the scan; the settings are those of `pettutor.networks.diprecon`.
+
+    mr : "none" is the network that sees noise
+    last_activation : of `pettutor.networks.dip_unet`
+    network_seed : of the network's first weights
+    """
+
+    mr: Literal["t1", "t2", "none"] = "t1"
+    filters: listed(Count) | None = None
+    last_activation: Literal["relu", "softplus"] = "relu"
+    network_seed: swept(Whole) = (0,)
+
+    @staticmethod
+    def network_settings(s, scenario, A):
+        """MR and network, as `diprecon` takes them."""
+        from pettutor.networks import dip_unet
+        from pettutor.networks.backend import load_keras
+
+        load_keras().utils.set_random_seed(s.network_seed)
+        filters = tuple(s.filters) if s.filters else {True: (8, 16, 32), False: (16, 32, 64, 128)}[A.in_shape[0] == 1]
+        shape = A.in_shape[1:] if A.in_shape[0] == 1 else A.in_shape
+        network = dip_unet((*shape, 1), filters, last_activation=s.last_activation)
+        mr = None if s.mr == "none" else getattr(scenario.truth, s.mr)
+        return {"mr": mr, "network": network, "seed": s.network_seed}
+
+
+class DIPRecon(_Fitted):
+    algorithm: Literal["diprecon"]
+    kappa: swept(Positive) = (0.5,)
+    image_updates: swept(Count) = (2,)
+    fit_iterations: swept(Count) = (10,)
+    optimiser: swept(Literal["lbfgs", "adam"]) = ("lbfgs",)
+    learning_rate: swept(Positive) = (1e-2,)
+    reset_optimiser: swept(bool) = (False,)
+    start_iterations: swept(Count) = (60,)
+    start_fit: swept(Whole) = (300,)
+
+    @staticmethod
+    def run(s, scenario, y, A, seed, **loop):
+        from pettutor.networks import diprecon
+
+        names = ("kappa", "image_updates", "fit_iterations", "optimiser", "learning_rate", "reset_optimiser",
+                 "start_iterations", "start_fit")  # fmt: skip
+        settings = {name: getattr(s, name) for name in names}
+        return diprecon(y, A, **_Fitted.network_settings(s, scenario, A), **settings, **loop)
+
+
+class EndToEndDIP(_Fitted):
+    algorithm: Literal["end_to_end_dip"]
+    learning_rate: swept(Positive) = (1e-3,)
+    subsets: swept(Count) = (1,)
+    start_fit: swept(Whole) = (100,)
+
+    @staticmethod
+    def run(s, scenario, y, A, seed, **loop):
+        from pettutor.networks import end_to_end_dip
+
+        settings = {name: getattr(s, name) for name in ("learning_rate", "subsets", "start_fit")}
+        return end_to_end_dip(y, A, **_Fitted.network_settings(s, scenario, A), **settings, **loop)
+
+
+NETWORK_CLASSES = (TrainedNetwork, DIPRecon, EndToEndDIP)

@@ -1,0 +1,91 @@
+"""Networks as methods of a study: their cells give what direct calls give, and name the weights that they used."""
+
+import pytest
+
+import pettutor as pt
+from pettutor.study.config import read
+from pettutor.study.network_methods import digest
+from pettutor.study.plan import cells_of
+from pettutor.study.scenario import scenario_of
+
+METHODS = {
+    "BCD-Net": {"algorithm": "trained_network", "network": "bcd_net", "fwhm": [0, 4]},
+    "U-Net with T1": {"algorithm": "trained_network", "network": "low_count_mr"},
+    "DIPRecon": {
+        "algorithm": "diprecon", "filters": [2, 4], "start_iterations": 4, "start_fit": 3, "fit_iterations": 2,
+        "kappa": 0.4, "network_seed": 1, "iterations": [1, 2],
+    },
+    "end to end": {
+        "algorithm": "end_to_end_dip", "filters": [2, 4], "start_fit": 3, "iterations": 2, "mr": "none",
+        "last_activation": "softplus",
+    },
+}  # fmt: skip
+STUDY = {"name": "networks", "counts": 4e5, "realisations": 1, "seed": 3, "images": "all", "methods": METHODS}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    study = pt.Study(STUDY, out=tmp_path_factory.mktemp("studies"))
+    summary = study.run(workers=0, progress=False)
+    assert (summary.cells, summary.failed) == (4, [])
+    return study
+
+
+@pytest.fixture(scope="module")
+def scan():
+    """The scenario and the counts of the study's only realisation."""
+    scenario = scenario_of(cells_of(read(STUDY)[0])[0].scenario)
+    return scenario, scenario.counts(0)
+
+
+def test_cells_of_trained_networks_are_those_of_direct_calls(study, scan):
+    scenario, y = scan
+    A, mr = scenario.A, scenario.truth.t1 / pt.networks.T1_MAXIMUM
+    bcd, guided = (pt.networks.pretrained(name) for name in ("bcd_net", "low_count_mr"))
+    expected = bcd(pt.osem(y, A, subsets=6, iterations=4), prompts=y, A=A)
+    assert study.image("BCD-Net", fwhm=0) == pytest.approx(expected, rel=1e-4, abs=1e-3)
+    expected = guided(pt.mlem(y, A, iterations=60), mr=mr)
+    assert study.image("U-Net with T1") == pytest.approx(expected, rel=1e-3, abs=1e-2)
+    table = study.table.set_index(["method", "fwhm"])
+    assert table.loc[("BCD-Net", 4.0), "nrmse_head"] != table.loc[("BCD-Net", 0.0), "nrmse_head"]
+
+
+def test_cells_of_fitted_networks_are_those_of_direct_calls(study, scan):
+    scenario, y = scan
+    keras = pt.networks.load_keras()
+    small = {"start_iterations": 4, "start_fit": 3, "fit_iterations": 2, "kappa": 0.4, "iterations": 2}
+    keras.utils.set_random_seed(1)
+    network = pt.networks.dip_unet((128, 128, 1), (2, 4))
+    expected = pt.networks.diprecon(y, scenario.A, scenario.truth.t1, network=network, **small)
+    assert study.image("DIPRecon", iteration=2) == pytest.approx(expected, rel=1e-2, abs=0.05)
+    keras.utils.set_random_seed(0)
+    network = pt.networks.dip_unet((128, 128, 1), (2, 4), last_activation="softplus")
+    expected = pt.networks.end_to_end_dip(y, scenario.A, network=network, start_fit=3, iterations=2)
+    assert study.image("end to end") == pytest.approx(expected, rel=1e-2, abs=0.05)
+
+
+def test_other_weights_are_another_cell(monkeypatch):
+    def keys():
+        return [cell.key for cell in cells_of(read(STUDY)[0])]
+
+    before = keys()
+    monkeypatch.setattr("pettutor.study.network_methods.digest", lambda name: f"other {name}")
+    after = keys()
+    assert before[0] != after[0] and before[1] != after[1] and before[2:] == after[2:]
+
+
+def test_what_is_refused():
+    def refused(words, **changes):
+        methods = {"BCD-Net": METHODS["BCD-Net"] | changes}
+        with pytest.raises(ValueError, match=words):
+            read(STUDY | {"methods": methods})
+
+    refused(r"methods.BCD-Net.network: expected one of ced, unet.*got 'nonet'", network="nonet")
+    refused(rf"weights: expected {digest('bcd_net')} \(those stored for bcd_net\), got 'abc'", weights="abc")
+    refused(r"methods.BCD-Net.iterations", iterations=[1, 2])
+
+
+def test_weights_that_are_not_there(monkeypatch):
+    monkeypatch.setattr("pettutor.networks.training.stored_weights.stored_networks", lambda: [])
+    with pytest.raises(ValueError, match="network: expected one with stored weights, got 'ced'"):
+        digest("ced")
