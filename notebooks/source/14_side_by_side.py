@@ -32,7 +32,7 @@ keras = pt.networks.load_keras()
 curves, rows = pt.course.stored_curves("side_by_side"), pt.course.stored_rows("side_by_side")
 networks = ["CED", "U-Net", "EM-Net", "MAPEM-Net", "FBSEM-Net", "BCD-Net"]
 with_mr = ["Bowsher MAP", "kernel EM", "dictionary MAP", "U-Net with T1", "DIPRecon", "end-to-end DIP"]
-plain = ["MLEM", "MLEM + Gaussian", "relative difference MAP"]
+doses = ["dose 1/3", "dose 1", "dose 3"]  # of the map of regimes
 print(f"{pt.course.study_file('side_by_side').name}: {int(curves['realisations'].max())} scans of one slice")
 
 # %% [markdown]
@@ -305,7 +305,6 @@ gaussian = regimes[regimes["network"] == "Gaussian"].groupby("test")["nrmse"].mi
 trained_ones = regimes[~regimes["network"].isin(("Gaussian", "Bowsher"))].copy()
 trained_ones["gain"] = trained_ones["nrmse"] - trained_ones["test"].map(gaussian)
 trained_ones["who"] = trained_ones["network"] + np.where(trained_ones["budget"] == "time", ", equal time", "")
-doses = ["dose 1/3", "dose 1", "dose 3"]
 
 
 def map_of(test):
