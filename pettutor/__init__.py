@@ -44,6 +44,7 @@ _PUBLIC = {
     "networks": None,
     "Study": "study",
     "volshow": "view",
+    "explore_lines": "view",
     "io": None,
     "course": None,
 }

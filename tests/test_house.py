@@ -35,7 +35,7 @@ FLOORS = {
     "report": ROOF,
 }
 # Beside the house: what it may use, and who may use it.
-VIEW_MAY_USE = {"arrays", "geometry"}
+VIEW_MAY_USE = {"arrays", "geometry", "io"}
 VIEW_IS_USED_BY = {"cli", "demo", "report"}
 # geometry's own grid and scanner are all that a phantom or a file format needs from its floor.
 SAME_FLOOR = {

@@ -1,105 +1,37 @@
 """The viewer in a real browser: in a saved page without a network, and in JupyterLab."""
 
-import json
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from contextlib import contextmanager
-from pathlib import Path
-
-import matplotlib
 import numpy as np
 import pytest
+from browser_pages import (
+    VOLUME,
+    X,
+    Y,
+    Z,
+    coloured,
+    contrast,
+    hover,
+    keep,
+    lines_of,
+    opened,
+    opened_lab,
+    output_of,
+    picture,
+    run_cell,
+    running_lab,
+    settle,
+    value_of,
+)
 
 from pettutor.geometry import ImageGrid
-from pettutor.view import html, volshow
+from pettutor.view import frontend, html, volshow
 from pettutor.view.colour_maps import lookup_table
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
-
-ROOT = Path(__file__).parent.parent
-
-# whole numbers 0..252, so that they are sent exactly; no two neighbours alike along any axis, sizes all differ
-Z, Y, X = 7, 9, 12
-VOLUME = (np.indices((Z, Y, X)) * np.array([31, 5, 2])[:, None, None, None]).sum(0).astype(np.uint8)
-assert VOLUME.max() <= 252
 
 
 @pytest.fixture(scope="module")
 def browser(chromium):
     return chromium
-
-
-@contextmanager
-def watched_page(browser, allowed, **options):
-    """A page and the list of what it should not have done: errors, and requests to anywhere but ``allowed``."""
-    page = browser.new_page(viewport={"width": 1240, "height": 900}, **options)
-    faults = []
-    page.on("console", lambda m: faults.append(f"console: {m.text}") if m.type == "error" else None)
-    page.on("pageerror", lambda e: faults.append(f"error: {e}"))
-    inside = (*allowed, "data:", "blob:")
-    page.on("request", lambda r: faults.append(f"request: {r.url}") if not r.url.startswith(inside) else None)
-    page.on("requestfailed", lambda r: faults.append(f"failed: {r.url}") if "favicon" not in r.url else None)
-    try:
-        yield page, faults
-    finally:
-        page.close()
-
-
-@contextmanager
-def opened(browser, path, text=None, **options):
-    if text is not None:
-        path.write_text(text, encoding="utf-8")
-    with watched_page(browser, (path.as_uri(),), offline=True, **options) as (page, faults):
-        page.goto(path.as_uri())
-        page.wait_for_selector(".ptv-view, .ptv-error")
-        settle(page)
-        yield page, faults
-
-
-def settle(page):
-    """Wait until what was asked for is drawn."""
-    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-
-
-def picture(page, panel=0, plane="axial", viewer=0):
-    """RGBA of a canvas, as displayed: (row, column, 4)."""
-    data = page.evaluate(
-        """([viewer, panel, plane]) => {
-            const root = document.querySelectorAll(".ptv")[viewer];
-            const view = root.querySelectorAll(".ptv-panel")[panel].querySelector(`[data-plane=${plane}]`);
-            const canvas = view.querySelector("canvas");
-            const image = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-            return [canvas.height, canvas.width, [...image.data]];
-        }""",
-        [viewer, panel, plane],
-    )
-    return np.array(data[2], np.uint8).reshape(data[0], data[1], 4)
-
-
-def coloured(values, cmap, low, high):
-    """What matplotlib would show, (row, column, 4)."""
-    return matplotlib.colormaps[cmap](matplotlib.colors.Normalize(low, high)(values.astype(float)), bytes=True)
-
-
-def value_of(page, panel=0):
-    return page.locator(".ptv-value").nth(panel).inner_text()
-
-
-def lines_of(page, view=0):
-    """The four strokes of a crosshair: left, right, above, below."""
-    return page.locator(".ptv-view").nth(view).locator("line").all()
-
-
-def hover(page, row, column, shape, panel=0):
-    """Put the mouse on a pixel of a picture."""
-    box = page.locator(".ptv-view").nth(panel).bounding_box()
-    page.mouse.move(
-        box["x"] + box["width"] * (column + 0.5) / shape[1], box["y"] + box["height"] * (row + 0.5) / shape[0]
-    )
 
 
 # --- a saved page ---------------------------------------------------------------------------------------------------
@@ -303,12 +235,27 @@ def test_viewers_embedded_in_a_page_made_elsewhere(browser, tmp_path):
 
 def test_an_error_is_read_in_the_page(browser, tmp_path):
     text = html.page(volshow(VOLUME))
-    broken = text.replace('"shape": [1, 7,', '"shape": [1, 8,')
+    broken = text.replace('"shape": [7,', '"shape": [8,')
     assert broken != text
     with opened(browser, tmp_path / "page.html", broken) as (page, _):
         alert = page.get_by_role("alert").inner_text()
         assert alert == "This viewer could not go on: the volume is incomplete: expected 864 bytes, got 756"
         assert page.locator("img").is_visible()  # the picture stays
+
+
+def test_a_front_end_that_cannot_be_loaded_says_so_in_the_cell(browser, tmp_path):
+    with opened(browser, tmp_path / "page.html", html.page(volshow(VOLUME))) as (page, _):
+        said = page.evaluate(
+            """async (loader) => {
+                const address = URL.createObjectURL(new Blob([loader], { type: "text/javascript" }));
+                const { default: widget } = await import(address);
+                const el = document.createElement("div");
+                await widget.render({ model: { get: () => "not ( a module" }, el });
+                return el.textContent;
+            }""",
+            frontend.loader(),
+        )
+        assert said.startswith("This viewer could not be loaded: SyntaxError")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -318,36 +265,6 @@ def test_text_can_be_read_in_light_and_dark_pages(browser, tmp_path, scheme):
     with opened(browser, path, color_scheme=scheme) as (page, faults):
         assert contrast(page) >= 4.5
         assert faults == []
-
-
-def contrast(page):
-    """Least WCAG contrast of the viewer's words with what lies behind them."""
-    return page.evaluate(
-        """() => {
-            const canvas = document.createElement("canvas");
-            const context = canvas.getContext("2d", { willReadFrequently: true });
-            const over = (colours) => {
-                for (const colour of colours) { context.fillStyle = colour; context.fillRect(0, 0, 1, 1); }
-                return [...context.getImageData(0, 0, 1, 1).data].slice(0, 3).map((v) => v / 255)
-                    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
-                    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-            };
-            const behind = (element) => {
-                const stack = ["white"];
-                const up = [];
-                for (let e = element; e; e = e.parentElement) up.push(getComputedStyle(e).backgroundColor);
-                return stack.concat(up.reverse());
-            };
-            const words = ["title", "value", "text", "where", "ticks span", "box", "planes button"];
-            const all = [...document.querySelectorAll(words.map((word) => `.ptv-${word}`).join(","))];
-            const ratios = all.filter((e) => e.offsetParent).map((e) => {
-                const ground = behind(e);
-                const [a, b] = [over(ground), over([...ground, getComputedStyle(e).color])];
-                return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-            });
-            return ratios.length > 5 ? Math.min(...ratios) : 0;
-        }"""
-    )
 
 
 def test_a_step_of_four_mmr_panels_is_smooth(browser, tmp_path):
@@ -391,85 +308,18 @@ print("alive", len(_instances))""",
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """Address of a JupyterLab server with a notebook of CELLS in its folder."""
-    folder = tmp_path_factory.mktemp("lab")
-    work = folder / "work"
-    work.mkdir()
-    cells = [
-        {"cell_type": "code", "id": f"cell-{i}", "metadata": {}, "source": s, "outputs": [], "execution_count": None}
-        for i, s in enumerate(CELLS)
-    ]
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
-    (work / "notebook.ipynb").write_text(json.dumps(notebook))
-    settings = folder / "settings" / "@jupyterlab" / "apputils-extension"
-    settings.mkdir(parents=True)
-    (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    environment = {
-        **os.environ,
-        "JUPYTER_CONFIG_DIR": str(folder / "config"),
-        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
-        "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
-        "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
-        "IPYTHONDIR": str(folder / "ipython"),
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
-    }
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.port={port}"]
-    command += ["--ServerApp.ip=127.0.0.1", "--IdentityProvider.token=", f"--ServerApp.root_dir={work}"]
-    command += ["--LabApp.expose_app_in_browser=True", "--ServerApp.port_retries=0"]
-    log = (folder / "log.txt").open("w+")
-    server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, cwd=work)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"{address}/api", timeout=2).close()
-                break
-            except OSError:
-                assert server.poll() is None, (folder / "log.txt").read_text()
-                time.sleep(0.2)
-        else:
-            pytest.fail(f"JupyterLab did not start:\n{(folder / 'log.txt').read_text()}")
+    with running_lab(tmp_path_factory.mktemp("lab"), CELLS) as address:
         yield address
-    finally:
-        server.terminate()
-        try:
-            server.wait(15)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-        log.close()
 
 
 def test_in_jupyterlab(browser, lab):
-    sent = []
-    with watched_page(browser, (lab, lab.replace("http", "ws"))) as (page, faults):
-        page.on("websocket", lambda ws: ws.on("framesent", lambda frame: sent.append(frame)))
-        page.goto(f"{lab}/lab/tree/notebook.ipynb")
-        page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
-        page.wait_for_function(
-            "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status==='idle'"
-        )
-
-        def run(index):
-            """Run a cell through the app; wait for the kernel to be idle again."""
-            page.evaluate(
-                """async (index) => {
-                    const panel = window.jupyterapp.shell.currentWidget;
-                    panel.content.activeCellIndex = index;
-                    await window.jupyterapp.commands.execute("notebook:run-cell");
-                }""",
-                index,
-            )
+    with opened_lab(browser, lab) as (page, faults, sent):
 
         def shows(values, panel=0, plane="axial"):
             settle(page)
             np.testing.assert_array_equal(picture(page, panel, plane), coloured(values, "magma", 0, 252))
 
-        run(0)
+        run_cell(page, 0)
         page.wait_for_selector(".ptv-view canvas", timeout=30_000)
         shows(VOLUME[3])
         shows(VOLUME[3] // 2, 1)
@@ -501,18 +351,17 @@ def test_in_jupyterlab(browser, lab):
         page.wait_for_timeout(500)
         assert [str(f)[:200] for f in sent[before:]] == [], "scrolling sent something to the kernel"
 
-        run(2)
+        run_cell(page, 2)
         page.wait_for_selector("[data-plane=coronal]")
         shows(VOLUME[::-1, 2], plane="coronal")
 
         def alive():
-            run(1)
-            text = page.locator(".jp-Cell").nth(1).locator(".jp-OutputArea-output").inner_text()
-            return int(text.split()[1])
+            run_cell(page, 1)
+            return int(output_of(page, 1).split()[1])
 
         widgets = alive()
         for _ in range(3):
-            run(0)
+            run_cell(page, 0)
             page.wait_for_selector(".ptv-view canvas")
         assert alive() == widgets
         assert page.locator(".ptv").count() == 1
@@ -526,10 +375,3 @@ def test_in_jupyterlab(browser, lab):
         assert contrast(page) >= 4.5
         keep(page, "jupyterlab_dark")
         assert faults == []
-        page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
-
-
-def keep(page, name):
-    """Keep a screenshot where PETTUTOR_SCREENSHOTS names a folder."""
-    if os.environ.get("PETTUTOR_SCREENSHOTS"):
-        page.screenshot(path=Path(os.environ["PETTUTOR_SCREENSHOTS"]) / f"{name}.png")

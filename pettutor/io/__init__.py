@@ -1,5 +1,5 @@
 """Reading and writing images in the formats that other PET programs use."""
 
-from pettutor.io.nifti import load_nifti, save_nifti
+from pettutor.io.nifti import from_nibabel, load_nifti, save_nifti
 
-__all__ = ["load_nifti", "save_nifti"]
+__all__ = ["from_nibabel", "load_nifti", "save_nifti"]

@@ -95,16 +95,46 @@ def load_nifti(path):
     if not path.exists():
         raise FileNotFoundError(f"{path}: expected a NIfTI image, got no such file")
     try:
-        volume = nibabel.as_closest_canonical(nibabel.load(path))
-        data = np.asarray(volume.dataobj, dtype=np.float32)
-    except (nibabel.filebasedimages.ImageFileError, EOFError, OSError, ValueError) as error:
+        return from_nibabel(nibabel.load(path), str(path))
+    except (nibabel.filebasedimages.ImageFileError, EOFError, OSError) as error:
         raise ValueError(f"{path}: expected a NIfTI image, got a file that cannot be read ({error})") from error
-    if data.ndim not in (3, 4):
-        raise ValueError(f"{path}: expected a 3-D or 4-D image, got {data.ndim} dimensions")
+
+
+def from_nibabel(volume, name="volume"):
+    """Turn a nibabel image into an array and its grid, as :func:`load_nifti` does with a file.
+
+    Parameters
+    ----------
+    volume : nibabel.spatialimages.SpatialImage
+    name : str
+        How the user knows it; begins the message of an error.
+
+    Returns
+    -------
+    image : numpy.ndarray
+        float32 (z, y, x) or (frame, z, y, x).
+    grid : ImageGrid
+
+    Raises
+    ------
+    ValueError
+        Neither 3-D nor 4-D, not real numbers, voxel axes that are oblique to the world's, or data that cannot be read.
+    """
+    import nibabel
+
+    if len(volume.shape) not in (3, 4):
+        raise ValueError(f"{name}: expected a 3-D or 4-D image, got {len(volume.shape)} dimensions")
+    if volume.get_data_dtype().kind not in "biuf":
+        raise ValueError(f"{name}: expected real numbers, got a NIfTI image of {volume.get_data_dtype()}")
+    volume = nibabel.as_closest_canonical(volume)
+    try:
+        data = np.asarray(volume.dataobj, dtype=np.float32)
+    except ValueError as error:
+        raise ValueError(f"{name}: expected a NIfTI image, got a file that cannot be read ({error})") from error
     matrix = volume.affine[:3, :3]
     steps = np.diag(matrix)
     if np.abs(matrix - np.diag(steps)).max() > 1e-4 * np.abs(steps).min():
-        raise ValueError(f"{path}: expected voxel axes along the world's, got an oblique affine {matrix.tolist()}")
+        raise ValueError(f"{name}: expected voxel axes along the world's, got an oblique affine {matrix.tolist()}")
     shape = data.shape[2::-1]
     voxel_size = tuple(float(str(np.float32(s))) for s in steps[::-1])
     x, y, z = (volume.affine[a, 3] + 0.5 * (data.shape[a] - 1) * steps[a] for a in range(3))

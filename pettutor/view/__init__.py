@@ -3,6 +3,9 @@
 ``pettutor.view.html`` puts the same viewer into a page that needs no kernel.
 """
 
-from pettutor.view.viewer import VolumeViewer, volshow
+from pettutor.view.explorer import LineExplorer, explore_lines
+from pettutor.view.regions import Profile, Roi
+from pettutor.view.show import volshow
+from pettutor.view.viewer import VolumeViewer
 
-__all__ = ["VolumeViewer", "volshow"]
+__all__ = ["LineExplorer", "Profile", "Roi", "VolumeViewer", "explore_lines", "volshow"]

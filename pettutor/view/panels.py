@@ -2,81 +2,174 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from pettutor.geometry import ImageGrid
 from pettutor.view.colour_maps import colour_map
-from pettutor.view.volumes import CodedVolume, as_volume, encode
+from pettutor.view.grids import nearest_indices, place_volumes
+from pettutor.view.inputs import is_one_volume, own_name, read, thinned
+from pettutor.view.overlays import make_overlays
+from pettutor.view.volumes import CodedVolume, encode
 
 DEFAULT_COLOUR_MAP = "magma"
+OVERLAY_COLOUR_MAP = "hot"
+# the arguments of `volshow` that make the panels
+DEFAULTS = dict(
+    cmaps=None, colorbars=None, xlabels=None, ylabels=None, titles=None, vmins=None, vmaxs=None, units=None, grid=None,
+    voxel_size=None, labels=None, bits=8, shared_window=False, overlay=None, overlay_cmaps=None, overlay_vmins=None,
+    overlay_vmaxs=None, live=None,
+)  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Panel:
-    """One volume and how it is shown."""
+    """One volume and how it is shown.
 
-    volume: CodedVolume
+    ``frames`` are its arrays (z, y, x), as they were given; ``parts`` the same as codes, of one or more frames each.
+    """
+
+    parts: list
+    frames: list
     grid: ImageGrid
     title: str
+    name: str
     window: tuple
     cmap: object
     colorbar: bool
     unit: str
     xlabel: str
     ylabel: str
+    note: str = ""
+    overlay: object = field(default=None)
+    live: bool = False
+    waiting: bool = False  # for the first image of a live volume
+    fixed_window: bool = True  # else it follows a live volume
+
+    @property
+    def volume(self) -> CodedVolume:
+        return self.parts[0]
+
+    def frame(self, number):
+        """An array (z, y, x); a panel of a single frame shows it throughout."""
+        return self.frames[number] if len(self.frames) > 1 else self.frames[0]
+
+    def minus(self, other, number):
+        """A frame less that of another panel at the nearest voxels, float64 (z, y, x); NaN where that has none."""
+        image = self.frame(number).astype(np.float64)
+        z, y, x = nearest_indices(self.grid, other.grid)
+        image -= other.frame(number)[np.ix_(z, y, x)]
+        image[z < 0], image[:, y < 0], image[:, :, x < 0] = np.nan, np.nan, np.nan
+        return image
 
 
-def make_panels(
-    vol, *, cmaps, colorbars, xlabels, ylabels, titles, vmins, vmaxs, units, grid, voxel_size, labels, bits
-):
-    """Check everything and return the panels and whether lengths are in mm (else in voxels)."""
-    per_panel = (cmaps, colorbars, xlabels, ylabels, titles, vmins, vmaxs)
-    arrays, names = _split(vol, per_panel, labels)
+def make_panels(vol, settings):
+    """Check everything and return the panels and whether lengths are in mm (else in voxels).
+
+    ``settings`` holds the arguments of ``volshow`` by name.
+    """
+    per_panel = [settings[name] for name in ("cmaps", "colorbars", "xlabels", "ylabels", "titles", "vmins", "vmaxs")]
+    arrays, names = _split(vol, per_panel, settings)
     count = len(arrays)
-    titles = _spread(titles if titles is not None else names, count, "titles", "")
-    volumes = [
-        as_volume(a, f"vol[{i}]" if not t else f"vol {t!r}")
-        for i, (a, t) in enumerate(zip(arrays, titles, strict=True))
-    ]
-    grids, in_mm = _grids([v.shape[1:] for v in volumes], grid, voxel_size)
-    frames = {v.shape[0] for v in volumes} - {1}
-    if len(frames) > 1:
-        raise ValueError(f"vol: expected one number of frames in all 4-D volumes, got {sorted(frames)}")
-    most = max(v.shape[0] for v in volumes)
-    if labels is not None and (isinstance(labels, str) or len(labels) != most):
-        raise ValueError(f"labels: expected a list of one for each of {most} frames, got {labels!r:.80}")
-    cmaps = [colour_map(c) for c in _spread(cmaps, count, "cmaps", DEFAULT_COLOUR_MAP)]
-    colorbars = _spread(colorbars, count, "colorbars", True)
-    units, xlabels, ylabels = (
-        _spread(given, count, name, "")
-        for given, name in ((units, "units"), (xlabels, "xlabels"), (ylabels, "ylabels"))
-    )
-    vmins, vmaxs = _spread(vmins, count, "vmins", None), _spread(vmaxs, count, "vmaxs", None)
+    titles = _spread(settings["titles"] if settings["titles"] is not None else names, count, "titles", "")
+    titles = [str(t) or own_name(a) for t, a in zip(titles, arrays, strict=True)]
+    called = [f"vol {t!r}" if t else f"vol[{i}]" for i, t in enumerate(titles)]
+    volumes, own = zip(*(read(a, name) for a, name in zip(arrays, called, strict=True)), strict=True)
+    grids, in_mm = place_volumes([v.shape[1:] for v in volumes], own, settings["grid"], settings["voxel_size"])
+    frames = _check_frames([v.shape[0] for v in volumes], settings)
+    spread = {
+        name: _spread(settings[name], count, name, default)
+        for name, default in (
+            ("cmaps", DEFAULT_COLOUR_MAP), ("colorbars", True), ("units", ""), ("xlabels", ""), ("ylabels", ""),
+            ("vmins", None), ("vmaxs", None), ("overlay_cmaps", OVERLAY_COLOUR_MAP), ("overlay_vmins", None),
+            ("overlay_vmaxs", None),
+        )
+    }  # fmt: skip
+    ends = {
+        name: [_number(end, i, name) for i, end in enumerate(spread[name])]
+        for name in ("vmins", "vmaxs", "overlay_vmins", "overlay_vmaxs")
+    }
+    overlays = make_overlays(
+        settings["overlay"], [(grid, frames) for grid in grids], spread["overlay_cmaps"], ends["overlay_vmins"],
+        ends["overlay_vmaxs"], settings["bits"],
+    )  # fmt: skip
+    live = _live_number(titles, settings["live"])
+    unique = _unique([t or f"panel {i + 1}" for i, t in enumerate(titles)])
     panels = []
     for i, array in enumerate(volumes):
-        coded = encode(array, f"vol[{i}]" if not titles[i] else f"vol {titles[i]!r}", bits, _number(vmaxs[i], i))
-        window = _window(coded, _number(vmins[i], i), _number(vmaxs[i], i), i)
+        array, grid, note = thinned(array, grids[i], called[i])
+        vmin, vmax = ends["vmins"][i], ends["vmaxs"][i]
+        coded = encode(array, called[i], settings["bits"], vmax)
         panels.append(
             Panel(
-                coded, grids[i], str(titles[i]), window, cmaps[i], bool(colorbars[i]), str(units[i]),
-                str(xlabels[i]), str(ylabels[i]),
+                [coded], list(array), grid, titles[i], unique[i], _window(coded, vmin, vmax, i),
+                colour_map(spread["cmaps"][i]), bool(spread["colorbars"][i]), str(spread["units"][i]),
+                str(spread["xlabels"][i]), str(spread["ylabels"][i]), note, overlays[i], live=i == live,
+                waiting=i == live, fixed_window=i != live or vmax is not None,
             )
         )  # fmt: skip
+    if settings["shared_window"]:
+        common = min(p.window[0] for p in panels), max(p.window[1] for p in panels)
+        for panel in panels:
+            panel.window = common
     return panels, in_mm
 
 
-def _split(vol, per_panel, labels):
-    """The arrays and their names, from an array, a list or a dict."""
+def _split(vol, per_panel, settings):
+    """The arrays and their names, from an array, a list or a dict; with ``live`` one more, of zeros."""
     if isinstance(vol, Mapping):
         arrays, names = list(vol.values()), [str(k) for k in vol]
+    elif vol is None:
+        arrays, names = [], []
     else:
-        panels = getattr(vol, "ndim", 0) == 4 and labels is None and _one_each(per_panel, len(vol))
-        arrays, names = list(vol) if panels or isinstance(vol, (list, tuple)) else [vol], None
+        panels = getattr(vol, "ndim", 0) == 4 and settings["labels"] is None and _one_each(per_panel, len(vol))
+        several = panels or (isinstance(vol, (list, tuple)) and not is_one_volume(vol))
+        arrays = list(vol) if several else [vol]
+        names = [""] * len(arrays)
+    if settings["live"]:
+        arrays.append(np.zeros(_live_shape(arrays, settings["grid"]), np.float32))
+        names.append(settings["live"])
     if not arrays:
-        raise ValueError(f"vol: expected at least one array, got an empty {type(vol).__name__}")
+        came = "none" if vol is None else f"an empty {type(vol).__name__}"
+        raise ValueError(f"vol: expected at least one array, got {came}")
     return arrays, names
+
+
+def _live_shape(arrays, grid):
+    """Of the volume that is to come: the last grid's, or that of the volume before it."""
+    last = grid[-1] if isinstance(grid, (list, tuple)) and grid else grid
+    shape = getattr(last, "shape", None) or (getattr(arrays[-1], "shape", None) if arrays else None)
+    if shape is None or len(shape) < 3:
+        raise ValueError("live: expected grid=, an ImageGrid, to know the shape of what is to come")
+    return tuple(shape)[-3:]
+
+
+def _live_number(titles, live):
+    if live and not isinstance(live, str):
+        raise TypeError(f"live: expected the title of a new panel, got {live!r}")
+    return len(titles) - 1 if live else None
+
+
+def _unique(names):
+    """The names, with a number where one comes again."""
+    seen, found = {}, []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return found
+
+
+def _check_frames(counts, settings):
+    """The number of frames, which is one in all volumes that have several."""
+    if len(set(counts) - {1}) > 1:
+        raise ValueError(f"vol: expected one number of frames in all 4-D volumes, got {sorted(set(counts) - {1})}")
+    most, labels = max(counts), settings["labels"]
+    if settings["live"] and most > 1:
+        raise ValueError(f"live: expected volumes of a single frame beside it, got {most} frames")
+    if labels is not None and (isinstance(labels, str) or len(labels) != most):
+        raise ValueError(f"labels: expected a list of one for each of {most} frames, got {labels!r:.80}")
+    return most
 
 
 def _one_each(per_panel, count):
@@ -95,61 +188,17 @@ def _spread(given, count, name, default):
     return [default if g is None else g for g in given]
 
 
-def _grids(shapes, grid, voxel_size):
-    """An ImageGrid for each panel, and whether it is in mm."""
-    if grid is not None and voxel_size is not None:
-        raise ValueError("grid, voxel_size: expected one of the two, got both")
-    given = _grid_each(voxel_size if grid is None else grid, len(shapes), "voxel_size" if grid is None else "grid")
-    if given is None:
-        given = [None] * len(shapes)
-    if len(set(shapes)) > 1 and (len(given) == 1 or any(g is None for g in given)):
-        raise ValueError(
-            f"vol: expected panels of one shape, got {sorted(set(shapes))}; panels of different shapes are linked in "
-            "mm and need a list of ImageGrids (grid=[...]) or of voxel sizes (voxel_size=[...]), one each"
-        )
-    grids = []
-    for i, shape in enumerate(shapes):
-        g = given[i] if len(given) > 1 else given[0]
-        if g is None:
-            g = (1.0, 1.0, 1.0)
-        if not hasattr(g, "voxel_size"):
-            g = ImageGrid(shape, g)
-        elif tuple(g.shape) != shape and shape[0] == 1 and tuple(g.shape)[1:] == shape[1:]:
-            g = ImageGrid(shape, g.voxel_size, g.centre)  # one slice of a volume on that grid
-        if tuple(g.shape) != shape:
-            raise ValueError(f"grid: expected the shape of the volume, {shape}, got {g!r}")
-        grids.append(g)
-    if any(g is None for g in given) and not all(g is None for g in given):
-        raise ValueError("grid, voxel_size: expected one for every panel, got None for some")
-    return grids, given[0] is not None
-
-
-def _grid_each(given, count, name):
-    """A list of one or ``count`` ImageGrids or triples."""
-    if given is None:
-        return None
-    if hasattr(given, "voxel_size"):
-        return [given]
-    if isinstance(given, (int, float, np.number)):
-        return [(float(given),) * 3]
-    given = list(given)
-    if len(given) == 3 and all(isinstance(g, (int, float, np.number)) for g in given):
-        return [tuple(float(g) for g in given)]
-    if len(given) != count:
-        raise ValueError(f"{name}: expected one for each of {count} panels or one for all, got {len(given)}")
-    return given
-
-
-def _number(end, number):
+def _number(end, number, name):
     """An end of a window, as float, or None."""
+    name = "vmins, vmaxs" if name in ("vmins", "vmaxs") else name
     if end is None:
         return None
     try:
         value = float(end)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"vmins, vmaxs: expected a number or None for panel {number}, got {end!r}") from error
+        raise TypeError(f"{name}: expected a number or None for panel {number}, got {end!r}") from error
     if not math.isfinite(value):
-        raise ValueError(f"vmins, vmaxs: expected a finite number for panel {number}, got {end}")
+        raise ValueError(f"{name}: expected a finite number for panel {number}, got {end}")
     return value
 
 

@@ -1,56 +1,90 @@
-"""``volshow`` and the widget that it makes."""
+"""The widget that :func:`pettutor.view.volshow` makes."""
 
-import base64
 import math
-import numbers
 
-import anywidget
 import traitlets
 
-from pettutor.view import figure, html, lifetime
-from pettutor.view.colour_maps import lookup_table
-from pettutor.view.frontend import style_sheet, widget_module
-from pettutor.view.panels import make_panels
+from pettutor.view import figure
+from pettutor.view.grids import PLANES, SINOGRAM_AXES
+from pettutor.view.live import grow
+from pettutor.view.regions import MeasuredRoi, Roi, check_point, contrasts, profile
+from pettutor.view.settings import describe_viewer
+from pettutor.view.widget import BrowserWidget
 
-PLANES = (*figure.PLANES, "all")
+PLANE_NAMES = (*PLANES, "all")
+# a sinogram's planes are called after the axis that is stepped through
+SINOGRAM_PLANES = dict(zip(SINOGRAM_AXES, PLANES, strict=True))
 
 
-class VolumeViewer(anywidget.AnyWidget):
-    """Linked panels of volumes that are sliced in the browser; made by :func:`volshow`.
+class VolumeViewer(BrowserWidget):
+    """Linked panels of volumes that are sliced in the browser; made by :func:`pettutor.view.volshow`.
+
+    Called as ``viewer(iteration, image)``, as the ``callback`` of a reconstruction, it puts the image into its panel
+    ``live=`` as one more frame; iteration 1 begins anew.
 
     Attributes
     ----------
     plane : str
-        "axial", "coronal", "sagittal" or "all". Setting it, as the other two, moves what is shown; what is done with
-        the mouse stays in the browser and is not sent back.
+        "axial", "coronal", "sagittal" or "all" (of sinograms "plane", "view", "bin" as well). Setting it, as the next
+        four, changes what is shown; what is done with the mouse stays in the browser and is not sent back.
     position : tuple of float
         The crosshair, (z, y, x), in mm (in voxels where no grid or voxel size was given; the centre is 0).
     frame : int
+    opacity : float
+        Of the overlays, 0 to 1.
+    difference : bool
+        Whether panels show what they have more than the reference.
+    shared_window : bool
+        Whether a change of one panel's window is one of all.
     panels : tuple of Panel
     """
 
-    _esm = widget_module()
-    _css = style_sheet()
-    _settings = traitlets.Dict().tag(sync=True)
-    _volumes = traitlets.List(traitlets.Bytes()).tag(sync=True)
-    plane = traitlets.Enum(PLANES, default_value="axial").tag(sync=True)
+    plane = traitlets.Unicode("axial").tag(sync=True)
     position = traitlets.Tuple(traitlets.Float(), traitlets.Float(), traitlets.Float()).tag(sync=True)
     frame = traitlets.Int(0).tag(sync=True)
+    opacity = traitlets.Float(0.5).tag(sync=True)
+    difference = traitlets.Bool(False).tag(sync=True)
+    shared_window = traitlets.Bool(False).tag(sync=True)
+    # these two come back from the browser when a circle or a line is finished there
+    _rois = traitlets.List(traitlets.Dict()).tag(sync=True)
+    _line = traitlets.List(traitlets.List(traitlets.Float())).tag(sync=True)
+    _newest = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, panels, *, in_mm=False, ncols=None, plane="axial", labels=None, zoom=1.0):
+    def __init__(
+        self, panels, *, in_mm=False, ncols=None, plane="axial", labels=None, zoom=1.0, reference=None, opacity=0.5,
+        difference=False, shared_window=False, sinogram=False, **traits,
+    ):  # fmt: skip
         self.panels = tuple(panels)
         self.in_mm = in_mm
-        self.labels = None if labels is None else tuple(map(str, labels))
+        self.sinogram = sinogram
+        self.labels = None if labels is None else list(map(str, labels))
         self.ncols = ncols or _columns(len(self.panels))
         self.zoom = float(zoom)
+        self.reference = _number_of(reference, self.panels)
+        self._growing = False
         first = self.panels[0].grid
         middle = tuple(o + (n // 2) * d for o, n, d in zip(first.origin, first.shape, first.voxel_size, strict=True))
-        self.frames = max(p.volume.shape[0] for p in self.panels)
-        start = {"plane": plane, "position": middle, "frame": 0}
+        start = {"plane": SINOGRAM_PLANES.get(plane, plane), "position": middle, "frame": 0}
+        settings, volumes = self._describe(start)
+        if difference and self.reference is None:
+            raise ValueError("difference: expected reference=, the title or number of a panel, got none")
         super().__init__(
-            _settings=self._describe_all(start), _volumes=[p.volume.compressed for p in self.panels], **start
-        )
-        lifetime.register(self)
+            _settings=settings, _volumes=volumes, opacity=opacity, difference=difference, shared_window=shared_window,
+            **start, **traits,
+        )  # fmt: skip
+        self.on_msg(self._answer)
+
+    @property
+    def frames(self):
+        """Number of frames; a live viewer's grows."""
+        return max(len(p.frames) for p in self.panels)
+
+    @traitlets.validate("plane")
+    def _check_plane(self, proposal):
+        plane = SINOGRAM_PLANES.get(proposal["value"], proposal["value"]) if self.sinogram else proposal["value"]
+        if plane not in PLANE_NAMES:
+            raise ValueError(f"plane: expected one of {', '.join(map(repr, PLANE_NAMES))}, got {proposal['value']!r}")
+        return plane
 
     @traitlets.validate("frame")
     def _check_frame(self, proposal):
@@ -64,208 +98,166 @@ class VolumeViewer(anywidget.AnyWidget):
             raise ValueError(f"position: expected three finite numbers (z, y, x), got {proposal['value']}")
         return proposal["value"]
 
+    @traitlets.validate("opacity")
+    def _check_opacity(self, proposal):
+        if not 0 <= proposal["value"] <= 1:
+            raise ValueError(f"opacity: expected a number from 0 to 1, got {proposal['value']}")
+        return proposal["value"]
+
+    @traitlets.validate("difference")
+    def _check_difference(self, proposal):
+        if proposal["value"] and self.reference is None:
+            raise ValueError("difference: expected a viewer with reference=, the title or number of a panel")
+        return proposal["value"]
+
+    def __call__(self, iteration, image):
+        """Put an image into the panel ``live=``, as the callback of a reconstruction.
+
+        Parameters
+        ----------
+        iteration : int
+            1 begins the frames anew.
+        image : array (z, y, x)
+            Of the panel's shape, NumPy or CuPy. It is kept, not copied.
+        """
+        self._check_open()
+        grow(self, iteration, image)
+
+    @property
+    def rois(self):
+        """The circles drawn, in the browser or from here: a list of :class:`~pettutor.view.regions.MeasuredRoi`.
+
+        Setting it to a list of :class:`~pettutor.view.regions.Roi` draws them; ``[]`` removes all.
+        """
+        return [MeasuredRoi(roi["plane"], roi["centre"], roi["radius"], self.panels) for roi in self._rois]
+
+    @rois.setter
+    def rois(self, rois):
+        self._check_open()
+        for roi in rois:
+            if not isinstance(roi, Roi):
+                raise TypeError(f"rois: expected a list of Roi, got {type(roi).__name__} {roi!r:.60}")
+        self._rois = [roi.to_json() for roi in rois]
+
+    @property
+    def roi(self):
+        """The last circle, or None."""
+        return self.rois[-1] if self._rois else None
+
+    @property
+    def contrast(self):
+        """Panel's name -> mean of the first circle over that of the second, less 1 (by frame, where there are several).
+
+        Raises
+        ------
+        ValueError
+            Fewer than two circles.
+        """
+        return contrasts(self.rois)
+
+    @property
+    def crc(self):
+        """Panel's name -> contrast recovery: :attr:`contrast` over that of the panel ``reference=``.
+
+        1 is perfect, 0 is no contrast (see ``pettutor.measures.crc``).
+
+        Raises
+        ------
+        ValueError
+            Fewer than two circles, or no reference.
+        """
+        if self.reference is None:
+            raise ValueError("crc: expected a viewer with reference=, the title or number of the panel with the truth")
+        found = self.contrast
+        return {name: value / found[self.panels[self.reference].name] for name, value in found.items()}
+
+    @property
+    def line(self):
+        """The line drawn, (start, end), each (z, y, x) in mm; None where there is none. Can be set."""
+        return tuple(map(tuple, self._line)) if self._line else None
+
+    @line.setter
+    def line(self, ends):
+        self._check_open()
+        if ends is not None and len(ends) != 2:
+            raise ValueError(f"line: expected (start, end), got {ends!r}")
+        self._line = [list(check_point(end, "line")) for end in ends or ()]
+
+    @property
+    def profile(self):
+        """Values along :attr:`line`, a :class:`~pettutor.view.regions.Profile`; None where there is no line."""
+        return profile(self.panels, *self.line) if self._line else None
+
     def payload(self):
         """What the front end is given: settings that can be JSON, and the compressed bytes of each volume."""
         self._check_open()
-        now = {"plane": self.plane, "position": list(self.position), "frame": self.frame}
-        return {**self._settings, **now}, list(self._volumes)
+        now = {name: getattr(self, name) for name in ("plane", "frame", "opacity", "difference")}
+        now |= {"position": list(self.position), "sharedWindow": self.shared_window}
+        return {**self._settings, **now, "rois": list(self._rois), "line": list(self._line)}, list(self._volumes)
 
     def describe(self):
         """One line of text: what is shown."""
-        shown = ", ".join(f"{p.title or f'panel {i + 1}'} {_shape(p)}" for i, p in enumerate(self.panels))
+        shown = ", ".join(f"{p.name} {_shape(p)}" for p in self.panels)
         return f"VolumeViewer of {len(self.panels)} panel{'s' if len(self.panels) > 1 else ''}: {shown}"
 
     def to_figure(self, plane=None, position=None, frame=None):
-        """Return a matplotlib figure of one position; by default the viewer's ``plane``, ``position`` and ``frame``.
+        """Return a matplotlib figure of one position, with overlays, circles and the line.
 
-        It is not known to pyplot: nothing stays open, and it is shown by being the value of a cell.
+        By default at the viewer's ``plane``, ``position`` and ``frame``. It is not known to pyplot: nothing stays open,
+        and it is shown by being the value of a cell.
         """
         self._check_open()
+        plane = SINOGRAM_PLANES.get(plane, plane) if self.sinogram else plane
         plane = self.plane if plane is None else plane
-        if plane not in PLANES:
-            raise ValueError(f"plane: expected one of {', '.join(map(repr, PLANES))}, got {plane!r}")
+        if plane not in PLANE_NAMES:
+            raise ValueError(f"plane: expected one of {', '.join(map(repr, PLANE_NAMES))}, got {plane!r}")
         frame = self.frame if frame is None else frame
         if not 0 <= frame < self.frames:
             raise ValueError(f"frame: expected 0 to {self.frames - 1}, got {frame}")
         label = self.labels[frame] if self.labels else f"frame {frame}" if self.frames > 1 else None
-        return figure.make_figure(
-            self.panels,
-            ncols=self.ncols,
-            plane=plane,
-            position=self.position if position is None else position,
-            frame=frame,
-            frame_label=label,
-            zoom=self.zoom,
-        )
-
-    def to_png(self, dpi=80):
-        """:meth:`to_figure` as the bytes of a PNG."""
-        return figure.png_bytes(self.to_figure(), dpi)
-
-    def save_png(self, path, dpi=150):
-        """Write :meth:`to_figure` to a PNG file."""
-        html.write_whole(path, self.to_png(dpi))
-
-    def save_html(self, path, title="pettutor"):
-        """Write a page that slices without a kernel and without a network."""
-        html.save_page(path, self, title)
+        position = self.position if position is None else position
+        return figure.make_figure(self, plane=plane, position=position, frame=frame, frame_label=label)
 
     def close(self):
-        """Let go of the volumes, here and in the browser; what showed them disappears."""
-        layout = self.layout
         super().close()
-        if layout is not None:
-            layout.close()
-        with self.hold_trait_notifications():
-            self.set_trait("_volumes", [])
         self.panels = ()
 
-    def __repr__(self):
-        return self.describe() if self.panels else "VolumeViewer (closed)"
+    def _describe(self, start):
+        return describe_viewer(self, start)
 
-    def _repr_mimebundle_(self, **kwargs):
-        bundle = super()._repr_mimebundle_(**kwargs)
-        if bundle is None or not self.panels:
-            return bundle
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        # for readers that run no widgets: code hosts, exported notebooks
-        data["image/png"] = base64.b64encode(self.to_png()).decode("ascii")
-        return data, metadata
+    def _should_send_property(self, key, value):
+        # the browser follows a live volume by itself, or stays where its user went
+        return not (self._growing and key == "frame") and super()._should_send_property(key, value)
 
-    def _describe_all(self, start):
-        names = [p.cmap.name for p in self.panels]
-        tables = {name: lookup_table(p.cmap) for name, p in zip(names, self.panels, strict=True)}
-        order = list(tables)
+    def _answer(self, _, message, buffers):
+        """Send frames that were made before the browser listened."""
+        if message.get("kind") != "frames wanted" or self.closed:
+            return
+        parts = self._settings["panels"][-1]["volume"]["parts"]
+        for index in range(message["index"], len(parts)):
+            self.send({"kind": "frame", **self._newest_words(index)}, [self._volumes[parts[index]["bytes"]]])
+
+    def _newest_words(self, index):
+        """All about a live frame but its bytes."""
+        panel = self._settings["panels"][-1]
         return {
-            **start,
-            "panels": [
-                {
-                    "volume": p.volume.describe(),
-                    "grid": {"voxelSize": list(p.grid.voxel_size), "origin": list(p.grid.origin)},
-                    "title": p.title,
-                    "window": list(p.window),
-                    "lut": order.index(p.cmap.name),
-                    "colorbar": p.colorbar,
-                    "unit": p.unit,
-                    "xlabel": p.xlabel,
-                    "ylabel": p.ylabel,
-                }
-                for p in self.panels
-            ],
-            "luts": [base64.b64encode(tables[name].tobytes()).decode("ascii") for name in order],
-            "lengths": "mm" if self.in_mm else "voxel",
-            "labels": list(self.labels) if self.labels else None,
-            "ncols": self.ncols,
-            "zoom": self.zoom,
+            "index": index,
+            "part": panel["volume"]["parts"][index],
+            "label": self._settings["labels"][index],
+            "window": panel["window"],
         }
 
-    def _check_open(self):
-        if not self.panels:
-            raise RuntimeError("this viewer is closed (its cell was run again); show the volumes with volshow anew")
 
-
-def volshow(
-    vol,
-    cmaps=None,
-    colorbars=None,
-    xlabels=None,
-    ylabels=None,
-    titles=None,
-    vmins=None,
-    vmaxs=None,
-    sharex=True,
-    sharey=True,
-    ncols=None,
-    nrows=None,
-    figsize=None,
-    frameon=True,
-    tight_layout=1,
-    fontproperties=None,
-    *,
-    grid=None,
-    voxel_size=None,
-    plane="axial",
-    labels=None,
-    units=None,
-    zoom=1.0,
-    bits=8,
-):
-    """Slice through volumes side by side, in the browser.
-
-    Parameters
-    ----------
-    vol : array, list of arrays or dict of arrays
-        Each (y, x), (z, y, x) or (frame, z, y, x), of any real dtype; the keys of a dict are the titles. A bare 4-D
-        array is frames; if ``titles``, ``cmaps``, ... lists one thing for each entry of its first axis, these are
-        panels instead.
-    cmaps : str or list of str
-        Names of matplotlib colour maps [default: "magma"].
-    colorbars : bool or list of bool
-        [default: True].
-    xlabels, ylabels, titles, units : str or list of str
-    vmins, vmaxs : float or list of float
-        Window, for each panel. None: the range of the volume, from 0 where that is near; but fewer than 1 voxel in 2000
-        (hot ones, say) do not stretch it to more than twice the range of all others.
-    ncols, nrows : int
-        Panels beside and under each other.
-    grid : ImageGrid or list of ImageGrid
-        Where the volumes lie. Panels of different grids are linked in mm.
-    voxel_size : float, (float, float, float) or list of triples
-        mm along (z, y, x), for volumes centred on the same point.
-    plane : str
-        "axial", "coronal", "sagittal" or "all".
-    labels : list of str
-        One for each frame.
-    zoom : float
-        Magnification to begin with, about the middle; at least 1.
-    bits : int
-        8, or 16 for narrow windows: the volume is sent in steps of its range / 252, or / 65,532.
-
-    Returns
-    -------
-    VolumeViewer
-        Shown when it is the value of a cell (or by ``IPython.display.display``).
-
-    Raises
-    ------
-    TypeError
-        Complex, text or object arrays; a colour map that is none.
-    ValueError
-        Another rank, an empty array, panels of different shapes without a grid each, lists of a wrong length,
-        vmin >= vmax.
-
-    Notes
-    -----
-    The positional arguments are those of ``brainweb.volshow``. ``sharex``, ``sharey``, ``figsize``, ``frameon``,
-    ``tight_layout`` and ``fontproperties`` are matplotlib's layout there; they are accepted and have no effect here.
-    """
-    if plane not in PLANES:
-        raise ValueError(f"plane: expected one of {', '.join(map(repr, PLANES))}, got {plane!r}")
-    for name, number in (("ncols", ncols), ("nrows", nrows)):
-        if number is not None and not (isinstance(number, int) and number >= 1):
-            raise ValueError(f"{name}: expected a whole number >= 1, got {number!r}")
-    if isinstance(zoom, bool) or not isinstance(zoom, numbers.Real) or not 1 <= zoom <= 32:
-        raise ValueError(f"zoom: expected a number from 1 to 32, got {zoom!r}")
-    panels, in_mm = make_panels(
-        vol,
-        cmaps=cmaps,
-        colorbars=colorbars,
-        xlabels=xlabels,
-        ylabels=ylabels,
-        titles=titles,
-        vmins=vmins,
-        vmaxs=vmaxs,
-        units=units,
-        grid=grid,
-        voxel_size=voxel_size,
-        labels=labels,
-        bits=bits,
-    )
-    if plane != "axial" and all(p.volume.shape[1] == 1 for p in panels):
-        raise ValueError(f"plane: expected 'axial' for pictures of one slice, got {plane!r}")
-    if ncols is None and nrows is not None:
-        ncols = -(-len(panels) // nrows)
-    return VolumeViewer(panels, in_mm=in_mm, ncols=ncols, plane=plane, labels=labels, zoom=zoom)
+def _number_of(reference, panels):
+    """The number of the panel that is meant by its title or number."""
+    if reference is None:
+        return None
+    titles = [p.title for p in panels]
+    if isinstance(reference, str) and reference in titles:
+        return titles.index(reference)
+    if isinstance(reference, int) and not isinstance(reference, bool) and 0 <= reference < len(panels):
+        return reference
+    raise ValueError(f"reference: expected a title of {titles} or a number below {len(panels)}, got {reference!r}")
 
 
 def _columns(count):
@@ -275,5 +267,5 @@ def _columns(count):
 
 
 def _shape(panel):
-    shape = panel.volume.shape
+    shape = (len(panel.frames), *panel.grid.shape)
     return " × ".join(map(str, shape if shape[0] > 1 else shape[1:] if shape[1] > 1 else shape[2:]))

@@ -16,7 +16,12 @@ function bytes() {
     for (let z = 0; z < 3; z++) for (let y = 0; y < 4; y++) for (let x = 0; x < 5; x++) out.push(code(f, z, y, x));
   return Uint8Array.from(out);
 }
-const volume = () => new Volume({ shape: SHAPE, bits: 8, low: -1, step: 0.5, knee: 252, coarse: 0 }, bytes());
+function filled({ shape: [frames, ...shape], bits, ...coding }, codes) {
+  const made = new Volume({ shape, bits });
+  made.put(0, { frames, ...coding }, codes);
+  return made;
+}
+const volume = () => filled({ shape: SHAPE, bits: 8, low: -1, step: 0.5, knee: 252, coarse: 0 }, bytes());
 const ramp = Uint8Array.from({ length: 257 * 3 }, (_, i) => (i < 768 ? [i / 3, 255 - (i - 1) / 3, 7][i % 3] : [1, 2, 3][i % 3]));
 
 test("an axial slice has y down the rows and x along them", () => {
@@ -41,32 +46,34 @@ test("the value of a voxel, and none outside", () => {
 });
 
 test("a volume of one frame shows it in every frame", () => {
-  const still = new Volume({ shape: [1, 3, 4, 5], bits: 8, low: 0, step: 1, knee: 252, coarse: 0 }, bytes().slice(0, 60));
+  const still = filled({ shape: [1, 3, 4, 5], bits: 8, low: 0, step: 1, knee: 252, coarse: 0 }, bytes().slice(0, 60));
   assert.equal(still.valueAt(6, [1, 2, 3]), code(0, 1, 2, 3));
 });
 
 test("the last three codes are NaN and the infinities", () => {
-  assert.ok(Number.isNaN(volume().valueOf(253)));
-  assert.equal(volume().valueOf(254), Infinity);
-  assert.equal(volume().valueOf(255), -Infinity);
-  assert.equal(volume().valueOf(252), -1 + 0.5 * 252);
+  const { values } = volume().frame(0);
+  assert.ok(Number.isNaN(values[253]));
+  assert.equal(values[254], Infinity);
+  assert.equal(values[255], -Infinity);
+  assert.equal(values[252], -1 + 0.5 * 252);
+  assert.equal(values.length, 256);
 });
 
 test("beyond the knee the steps are coarse", () => {
-  const hot = new Volume({ shape: [1, 1, 1, 3], bits: 8, low: 2, step: 0.5, knee: 228, coarse: 10 }, Uint8Array.from([228, 229, 252]));
+  const hot = filled({ shape: [1, 1, 1, 3], bits: 8, low: 2, step: 0.5, knee: 228, coarse: 10 }, Uint8Array.from([228, 229, 252]));
   assert.deepEqual([0, 1, 2].map((x) => hot.valueAt(0, [0, 0, x])), [116, 126, 356]);
-  assert.ok(Number.isNaN(hot.valueOf(253)));
 });
 
 test("a volume cut short is refused", () => {
-  assert.throws(() => new Volume({ shape: SHAPE, bits: 8, low: 0, step: 1, knee: 252, coarse: 0 }, bytes().slice(1)), /expected 120 bytes, got 119/);
+  assert.throws(() => filled({ shape: SHAPE, bits: 8, low: 0, step: 1, knee: 252, coarse: 0 }, bytes().slice(1)), /expected 120 bytes, got 119/);
 });
 
 test("zlib bytes are unpacked, 16-bit codes joined from their byte planes", async () => {
   assert.deepEqual(await inflate(deflateSync(bytes())), bytes());
   assert.deepEqual(joinBytePlanes(Uint8Array.from([1, 0, 255, 2, 128, 255])), Uint16Array.from([513, 32768, 65535]));
   const packed = deflateSync(Uint8Array.from([1, 0, 255, 2, 128, 255]));
-  const unpacked = await Volume.unpack({ shape: [1, 1, 1, 3], bits: 16, low: 10, step: 0.1, knee: 65532, coarse: 0 }, packed);
+  const part = { frames: 1, low: 10, step: 0.1, knee: 65532, coarse: 0, bytes: 1 };
+  const unpacked = await Volume.unpack({ shape: [1, 1, 3], bits: 16, parts: [part] }, [null, packed]);
   assert.equal(unpacked.valueAt(0, [0, 0, 0]), 10 + 0.1 * 513);
   assert.equal(unpacked.valueAt(0, [0, 0, 2]), -Infinity);
 });
@@ -83,7 +90,7 @@ test("colours follow matplotlib's rule: 256 equal parts of the window, its ends 
 });
 
 test("codes are painted through window and table, what is not finite in its own colour", () => {
-  const table = colourTable(volume(), ramp, [-1, -1 + 0.5 * 128]);
+  const table = colourTable(volume().frame(0).values, ramp, [-1, -1 + 0.5 * 128]);
   const pixels = new Uint32Array(4);
   paint(Uint8Array.from([0, 32, 200, 253]), table, pixels);
   const rgba = new Uint8Array(pixels.buffer);

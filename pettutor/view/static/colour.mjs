@@ -16,17 +16,20 @@ export function levelOf(value, [low, high]) {
   return t >= 1 ? LEVELS - 1 : Math.floor(t * LEVELS);
 }
 
-/** RGBA of every code of a volume through a window: one 32-bit word a code, in memory order R, G, B, A. */
-export function colourTable(volume, lut, window) {
-  const bytes = new Uint8ClampedArray(4 * (volume.finiteCodes + 3));
-  for (let code = 0; code < volume.finiteCodes + 3; code++) {
-    const level = code < volume.finiteCodes ? levelOf(volume.valueOf(code), window) : LEVELS;
-    bytes[4 * code] = lut[3 * level];
-    bytes[4 * code + 1] = lut[3 * level + 1];
-    bytes[4 * code + 2] = lut[3 * level + 2];
-    bytes[4 * code + 3] = 255;
-  }
+/** The 257 colours as 32-bit words, in memory order R, G, B, A. */
+export function colourWords(lut) {
+  const bytes = new Uint8Array(4 * (LEVELS + 1)).fill(255);
+  for (let i = 0; i <= LEVELS; i++) bytes.set(lut.subarray(3 * i, 3 * i + 3), 4 * i);
   return new Uint32Array(bytes.buffer);
+}
+
+/** The colour of every code through a window. With `clear`, the low end and what is not finite are transparent. */
+export function colourTable(values, lut, window, clear = false) {
+  const words = colourWords(lut);
+  return Uint32Array.from(values, (value) => {
+    if (clear && !(Number.isFinite(value) && value > window[0])) return 0;
+    return words[Number.isFinite(value) ? levelOf(value, window) : LEVELS];
+  });
 }
 
 export function paint(codes, table, pixels) {

@@ -21,6 +21,14 @@ export function make(tag, attributes = {}, ...children) {
 export const makeSvg = (tag, attributes = {}, ...children) =>
   fill(document.createElementNS(SVG, tag), attributes, children);
 
+/** A list of colours and what they stand for. */
+export const makeLegend = (entries, attributes = {}) =>
+  make(
+    "ul",
+    { class: "ptv-legend", ...attributes },
+    ...entries.map(([colour, name]) => make("li", {}, make("i", { style: `background:${colour}` }), name)),
+  );
+
 let lastPassedWheel = -Infinity;
 
 /** True when a wheel event belongs to a page scroll that began elsewhere, which a picture must not catch midway. */

@@ -45,6 +45,32 @@ export class Grid {
     return [upwards ? this.shape[row] - 1 - voxel[row] : voxel[row], voxel[column]];
   }
 
+  /** Where a position lies in a picture: fractions from the left and the top. */
+  place(planeName, position) {
+    const { row, column, upwards } = PLANES[planeName];
+    const [x, y] = [column, row].map(
+      (axis) => ((position[axis] - this.origin[axis]) / this.voxelSize[axis] + 0.5) / this.shape[axis],
+    );
+    return [x, upwards ? 1 - y : y];
+  }
+
+  /** The very position of such a place, in the slice of `position`; may lie outside the grid. */
+  point(planeName, fractionX, fractionY, position) {
+    const { row, column, upwards } = PLANES[planeName];
+    const found = [...position];
+    found[row] = this.position(row, (upwards ? 1 - fractionY : fractionY) * this.shape[row] - 0.5);
+    found[column] = this.position(column, fractionX * this.shape[column] - 0.5);
+    return found;
+  }
+
+  /** For every index along an axis, that of the nearest voxel of another grid; -1 where it has none. */
+  indicesOf(axis, other) {
+    return Int32Array.from({ length: this.shape[axis] }, (_, i) => {
+      const index = other.index(axis, this.position(axis, i));
+      return index >= 0 && index < other.shape[axis] ? index : -1;
+    });
+  }
+
   /** Position of the voxel under a point of the picture (fractions 0..1 from the left and the top), in the slice of `position`. */
   pick(planeName, fractionX, fractionY, position) {
     const { row, column, upwards } = PLANES[planeName];

@@ -1,17 +1,13 @@
 // The viewer: linked panels that share one position in the world and one frame, and the controls over them.
 
 import { decodeBase64 } from "./colour.mjs";
-import { isPageScroll, make, watchPageScroll } from "./dom.mjs";
+import { makeButton, makeFooter, makeGroup, makeSlider } from "./controls.mjs";
+import { make, watchPageScroll } from "./dom.mjs";
 import { AXES, clamp, PLANES } from "./geometry.mjs";
 import { Panel } from "./panel.mjs";
+import { Results } from "./results.mjs";
+import { listenToView, TOOLS } from "./tools.mjs";
 import { Volume } from "./volume.mjs";
-
-const HELP =
-  "Wheel or ↑ ↓: slice · Page ↑ ↓: ten slices · Home, End: first, last · ← → : frame · " +
-  "click or drag: crosshair · Shift + arrows: move it by a voxel · C: show or hide it · " +
-  "Ctrl + wheel or + −: zoom, 0: whole picture · numbers under a bar: window, double click on the bar: the first one";
-
-const ZOOM_STEP = 1.25;
 
 export function showError(element, error) {
   console.warn("pettutor viewer:", error);
@@ -20,8 +16,10 @@ export function showError(element, error) {
   element.append(make("div", { class: "ptv-error", role: "alert" }, text));
 }
 
-export function unpackVolumes(settings, volumes) {
-  return Promise.all(settings.panels.map((panel, i) => Volume.unpack(panel.volume, volumes[i])));
+/** The volumes of each panel: its own, and that over it (or null). */
+export function unpackVolumes({ panels }, compressed) {
+  const unpack = (part) => part && Volume.unpack(part.volume, compressed);
+  return Promise.all(panels.map(async (panel) => ({ own: await unpack(panel), over: await unpack(panel.overlay) })));
 }
 
 export class Viewer {
@@ -29,19 +27,28 @@ export class Viewer {
     this.element = element;
     this.settings = settings;
     this.abort = new AbortController();
+    this.hooks = {}; // who wants to hear of a finished circle (_rois) or line (_line), or that the crosshair moved
     const luts = settings.luts.map(decodeBase64);
-    this.panels = settings.panels.map(
-      (panel, i) => new Panel(panel, volumes[i], luts[panel.lut], i, this.guard(() => this.refresh())),
-    );
+    const changed = this.guard((panel) => this.windowChanged(panel));
+    this.panels = settings.panels.map((panel, i) => new Panel(panel, volumes[i], luts, settings.differenceLut, i, changed));
     this.grid = this.panels[0].grid; // the sliders step through the voxels of the first panel
-    this.frames = Math.max(...volumes.map((volume) => volume.frames));
-    this.flat = volumes.every((volume) => volume.shape[0] === 1);
-    this.state = { position: [...settings.position], frame: settings.frame, plane: settings.plane, crosshair: !this.flat };
-    this.state.zoom = settings.zoom;
-    this.state.focus = this.state.position;
+    this.flat = this.panels.every(({ volume }) => volume.shape[0] === 1);
+    this.axes = settings.axes ?? AXES;
+    const { frame, plane, zoom, opacity, difference } = settings;
+    this.state = { position: [...settings.position], frame, plane, zoom, opacity, difference: false, crosshair: !this.flat };
+    Object.assign(this.state, { focus: this.state.position, rois: settings.rois, line: settings.line, axes: this.axes });
     this.hover = null;
+    this.tool = "cursor";
+    this.lineStart = null;
+    this.shared = settings.sharedWindow;
+    this.canSubtract = settings.reference !== null && this.panels.length > 1;
     this.#build();
-    this.setPlane(settings.plane);
+    this.setPlane(plane);
+    this.setDifference(difference);
+  }
+
+  get frames() {
+    return Math.max(...this.panels.map(({ volume }) => volume.frames.length));
   }
 
   /** Wrap a handler so that an error in it is read in the cell and not only in the console. */
@@ -63,7 +70,9 @@ export class Viewer {
     this.stop();
     cancelAnimationFrame(this.pending);
     this.abort.abort();
+    this.root.replaceChildren();
     this.root.remove();
+    for (const panel of this.panels) panel.release();
   }
 
   setPlane(plane) {
@@ -75,15 +84,26 @@ export class Viewer {
       this.sliders[axis].line.hidden = !used;
     });
     this.root.classList.toggle("ptv-all", plane === "all");
+    const captions = Object.fromEntries(Object.keys(PLANES).map((name) => [name, this.#planeName(name)]));
     for (const panel of this.panels) {
-      panel.showPlanes(planes);
-      for (const view of panel.views) this.#listenTo(panel, view);
+      panel.showPlanes(planes, captions);
+      if (this.settings.axes && !panel.settings.xlabel && !panel.settings.ylabel) {
+        const { row, column, upwards } = PLANES[plane] ?? {};
+        panel.setLabels(plane === "all" ? ["", ""] : [this.axes[column], this.axes[row]], upwards);
+      }
+      for (const view of panel.views) listenToView(this, panel, view);
     }
     this.refresh();
   }
 
+  /** A sinogram's planes are called after the axis that is stepped through. */
+  #planeName(name) {
+    return this.settings.axes && name !== "all" ? this.axes[PLANES[name].slice] : name;
+  }
+
   setPosition(position) {
     this.state.position = [...position];
+    this.hooks.moved?.(this.state.position);
     this.refresh();
   }
 
@@ -99,8 +119,87 @@ export class Viewer {
     this.setPosition(position);
   }
 
+  setHover(position) {
+    this.hover = position;
+    this.#readout();
+  }
+
+  setIndices(indices) {
+    this.setPosition(indices.map((index, axis) => this.grid.position(axis, index)));
+  }
+
   setFrame(frame) {
     this.state.frame = clamp(frame, 0, this.frames - 1);
+    this.refresh();
+  }
+
+  /** A new frame has come: show it to who was at the end. */
+  grown(index, { label, window }) {
+    const labels = [...(index === 0 ? [] : (this.settings.labels ?? [])), label];
+    this.settings = { ...this.settings, labels };
+    this.panels.at(-1).followWindow(window);
+    this.frameSlider.input.max = String(this.frames - 1);
+    this.frameSlider.line.hidden = this.frames < 2;
+    if (index === 0 || this.state.frame >= index - 1) this.state.frame = index;
+    this.refresh();
+  }
+
+  setRois(rois) {
+    this.state.rois = rois;
+    this.refresh();
+  }
+
+  setLine(line) {
+    this.state.line = line;
+    this.refresh();
+  }
+
+  /** The same, finished: a notebook hears of it. */
+  changeRois(rois) {
+    this.setRois(rois);
+    this.hooks._rois?.(rois);
+  }
+
+  changeLine(line, start = null) {
+    this.lineStart = start;
+    this.setLine(line);
+    if (!start) this.hooks._line?.(line);
+  }
+
+  setDifference(on) {
+    this.state.difference = on && this.canSubtract;
+    const reference = this.panels[this.settings.reference];
+    for (const panel of this.panels) panel.setSubtracted(this.state.difference && panel !== reference ? reference : null);
+    this.differenceButton.setAttribute("aria-pressed", String(this.state.difference));
+    this.refresh();
+  }
+
+  setOpacity(opacity) {
+    this.state.opacity = opacity;
+    this.opacity.input.value = Math.round(100 * opacity);
+    this.opacity.text.textContent = `overlay ${Math.round(100 * opacity)} %`;
+    this.refresh();
+  }
+
+  setShared(on) {
+    this.shared = on;
+    this.sharedButton.setAttribute("aria-pressed", String(on));
+  }
+
+  /** One panel has another window; where they share it, all have. */
+  windowChanged(changed) {
+    const alike = (panel) => panel !== changed && !panel.subtracted === !changed.subtracted;
+    if (this.shared) this.panels.filter(alike).forEach((panel) => panel.setWindow(changed.scale.window));
+    this.refresh();
+  }
+
+  setTool(tool) {
+    this.tool = tool;
+    for (const [name, button] of this.toolButtons) button.setAttribute("aria-pressed", String(name === tool));
+  }
+
+  toggleCrosshair() {
+    this.state.crosshair = !this.state.crosshair;
     this.refresh();
   }
 
@@ -140,7 +239,7 @@ export class Viewer {
     this.sliders.forEach(({ input, text }, axis) => {
       const index = this.grid.insideIndex(axis, position[axis]);
       input.value = index;
-      text.textContent = `${AXES[axis]} ${index}` + this.#length(` · ${this.grid.position(axis, index).toFixed(1)} mm`);
+      text.textContent = `${this.axes[axis]} ${index}` + this.#length(` · ${this.grid.position(axis, index).toFixed(1)} mm`);
       input.setAttribute("aria-valuetext", text.textContent);
     });
     if (this.frames > 1) {
@@ -148,6 +247,7 @@ export class Viewer {
       this.frameSlider.text.textContent = this.settings.labels?.[frame] ?? `frame ${frame}`;
       this.frameSlider.input.setAttribute("aria-valuetext", this.frameSlider.text.textContent);
     }
+    this.results.draw(this.state);
     this.#readout();
   }
 
@@ -161,140 +261,59 @@ export class Viewer {
     const voxel = this.grid.voxel(position);
     const mm = position.map((p) => p.toFixed(1)).join(", ");
     const axes = this.flat ? [1, 2] : [0, 1, 2];
-    const indices = axes.map((axis) => `${AXES[axis]} ${voxel[axis]}`).join("  ");
+    const indices = axes.map((axis) => `${this.axes[axis]} ${voxel[axis]}`).join("  ");
     this.where.textContent = `${this.hover ? "cursor" : "crosshair"}  ${indices}` + this.#length(`  (${mm}) mm`);
   }
 
   #build() {
-    this.planeButtons = [...Object.keys(PLANES), "all"].map((name) => {
-      const button = make("button", { type: "button", "aria-pressed": "false" }, name === "all" ? "all three" : name);
-      this.listen(button, "click", () => this.setPlane(name));
-      return [name, button];
-    });
+    this.planeButtons = [...Object.keys(PLANES), "all"].map((name) => [
+      name,
+      makeButton(this, name === "all" ? "all three" : this.#planeName(name), () => this.setPlane(name)),
+    ]);
+    this.toolButtons = Object.entries(TOOLS).map(([name, title]) => [
+      name,
+      makeButton(this, name, () => this.setTool(name), { title: `dragging: ${title}` }),
+    ]);
     this.sliders = AXES.map((name, axis) =>
-      this.#slider(`slice along ${name}`, this.grid.shape[axis], (value) => this.setIndex(axis, value)),
+      makeSlider(this, `slice along ${this.axes[axis]}`, this.grid.shape[axis], (value) => this.setIndex(axis, value)),
     );
-    this.frameSlider = this.#slider("frame", this.frames, (value) => this.setFrame(value));
+    this.frameSlider = makeSlider(this, "frame", this.frames, (value) => this.setFrame(value));
     this.frameSlider.line.hidden = this.frames < 2;
-    this.playButton = make("button", { type: "button", class: "ptv-play", "aria-label": "play the frames" });
-    this.listen(this.playButton, "click", () => (this.timer ? this.stop() : this.play()));
+    this.playButton = makeButton(this, "", () => (this.timer ? this.stop() : this.play()), { class: "ptv-play", "aria-label": "play the frames" });
     this.frameSlider.line.prepend(this.playButton);
     this.#markPlaying(false);
+    this.opacity = makeSlider(this, "opacity of the overlay", 101, (value) => this.setOpacity(value / 100));
+    this.opacity.line.hidden = !this.panels.some((panel) => panel.overlay);
+    this.differenceButton = makeButton(this, "difference", () => this.setDifference(!this.state.difference));
+    this.differenceButton.hidden = !this.canSubtract;
+    if (this.canSubtract) this.differenceButton.title = `to ${this.panels[this.settings.reference].name}`;
+    this.sharedButton = makeButton(this, "one window", () => this.setShared(!this.shared));
+    this.results = new Results(this);
 
-    const help = make("p", { class: "ptv-help", hidden: true }, HELP);
-    const helpButton = make("button", { type: "button", class: "ptv-quiet", "aria-label": "keys and mouse", "aria-expanded": "false" }, "?");
-    this.listen(helpButton, "click", () => {
-      help.hidden = !help.hidden;
-      helpButton.setAttribute("aria-expanded", String(!help.hidden));
-    });
-    const planes = make("div", { class: "ptv-planes", role: "group", "aria-label": "plane" });
-    if (!this.flat) planes.append(...this.planeButtons.map(([, button]) => button));
-    const sliders = make("div", { class: "ptv-sliders" }, ...this.sliders.map((s) => s.line), this.frameSlider.line);
+    const pressed = (named) => named.map(([, button]) => button);
+    const toggles = makeGroup("panels", [this.differenceButton, this.sharedButton]);
+    toggles.hidden = this.panels.length < 2;
+    const sliders = make("div", { class: "ptv-sliders" }, ...this.sliders.map((s) => s.line), this.frameSlider.line, this.opacity.line);
     this.where = make("span", { class: "ptv-where" });
     const columns = clamp(this.settings.ncols, 1, this.panels.length);
     this.root = make(
       "div",
-      { class: "ptv", style: `--ptv-columns:${columns}` },
-      make("div", { class: "ptv-controls" }, planes, sliders),
+      { class: "ptv", role: "group", "aria-label": this.settings.description, style: `--ptv-columns:${columns}` },
+      make("div", { class: "ptv-controls" }, this.flat ? null : makeGroup("plane", pressed(this.planeButtons)), makeGroup("mouse", pressed(this.toolButtons)), toggles, sliders),
       make("div", { class: "ptv-panels" }, ...this.panels.map((panel) => panel.element)),
-      make("footer", {}, this.where, helpButton),
-      help,
+      this.results.element,
+      ...makeFooter(this, this.where),
     );
     this.root.classList.toggle("ptv-single", this.panels.length === 1);
+    this.setTool("cursor");
+    this.setShared(this.shared);
+    this.setOpacity(this.state.opacity);
     watchPageScroll(this.abort.signal);
     this.element.append(this.root);
-  }
-
-  #slider(label, count, move) {
-    const input = make("input", { type: "range", min: "0", max: String(count - 1), step: "1", "aria-label": label });
-    const text = make("span", { class: "ptv-text" });
-    this.listen(input, "input", () => move(Number(input.value)));
-    return { input, text, line: make("div", { class: "ptv-slider" }, input, text) };
   }
 
   #markPlaying(playing) {
     this.playButton.textContent = playing ? "❚❚" : "▶";
     this.playButton.setAttribute("aria-pressed", String(playing));
-  }
-
-  #listenTo(panel, view) {
-    const { element, plane } = view;
-    const axis = PLANES[plane].slice;
-    const pick = (event) => {
-      const frame = view.stage.getBoundingClientRect(); // magnified, where it is
-      const [fx, fy] = [(event.clientX - frame.left) / frame.width, (event.clientY - frame.top) / frame.height];
-      return panel.grid.pick(plane, fx, fy, this.state.position);
-    };
-    this.listen(element, "pointerdown", (event) => {
-      if (event.button !== 0) return;
-      element.setPointerCapture(event.pointerId);
-      this.setPosition(pick(event));
-    });
-    this.listen(element, "pointermove", (event) => {
-      this.hover = pick(event);
-      if (event.buttons & 1 && element.hasPointerCapture(event.pointerId)) this.setPosition(this.hover);
-      else this.#readout();
-    });
-    this.listen(element, "pointerleave", () => {
-      this.hover = null;
-      this.#readout();
-    });
-    let travel = 0;
-    const onWheel = (event) => {
-      if (event.deltaY === 0 || isPageScroll(event)) return;
-      if (event.ctrlKey) {
-        event.preventDefault();
-        this.zoomBy(event.deltaY > 0 ? 1 / ZOOM_STEP : ZOOM_STEP, pick(event));
-        return;
-      }
-      if (this.grid.shape[axis] < 2) return;
-      event.preventDefault();
-      travel = Math.sign(travel) === Math.sign(event.deltaY) ? travel + event.deltaY : event.deltaY;
-      // a notch of a wheel is one slice; the small steps of a touch pad add up
-      if (event.deltaMode === 0 && Math.abs(travel) < 40) return;
-      travel = 0;
-      this.step(axis, event.deltaY > 0 ? -1 : 1);
-      if (this.hover) this.hover = pick(event);
-    };
-    this.listen(element, "wheel", onWheel, { passive: false });
-    this.listen(element, "keydown", (event) => this.#key(event, plane));
-  }
-
-  #key(event, plane) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const { slice, row, column, upwards } = PLANES[plane];
-    const down = upwards ? -1 : 1;
-    const last = this.grid.shape[slice] - 1;
-    const sideways = (by) => (this.frames > 1 ? () => this.setFrame(this.state.frame + by) : () => this.step(slice, by));
-    const moves = event.shiftKey && event.key.startsWith("Arrow")
-      ? {
-          ArrowUp: () => this.step(row, -down),
-          ArrowDown: () => this.step(row, down),
-          ArrowLeft: () => this.step(column, -1),
-          ArrowRight: () => this.step(column, 1),
-        }
-      : {
-          ArrowUp: () => this.step(slice, 1),
-          ArrowDown: () => this.step(slice, -1),
-          ArrowLeft: sideways(-1),
-          ArrowRight: sideways(1),
-          PageUp: () => this.step(slice, 10),
-          PageDown: () => this.step(slice, -10),
-          Home: () => this.setIndex(slice, 0),
-          End: () => this.setIndex(slice, last),
-          "+": () => this.zoomBy(ZOOM_STEP),
-          "-": () => this.zoomBy(1 / ZOOM_STEP),
-          0: () => this.zoomBy(0),
-          c: () => {
-            this.state.crosshair = !this.state.crosshair;
-            this.refresh();
-          },
-        };
-    const move = moves[event.key];
-    if (!move) return;
-    event.preventDefault();
-    event.stopPropagation();
-    this.hover = null;
-    move();
   }
 }

@@ -1,31 +1,76 @@
-// The way into a notebook: an anywidget module. Nothing is ever sent back to the kernel.
+// The way into a notebook: an anywidget module. Scrolling sends nothing back to the kernel; a finished circle or line does.
 
 import { make } from "./dom.mjs";
-import { showError, unpackVolumes, Viewer } from "./viewer.mjs";
+import { openViewer } from "./explorer.mjs";
+import { showError } from "./viewer.mjs";
+import { inflate } from "./volume.mjs";
 
-const unpacked = new WeakMap(); // a model shown twice is unpacked once
+const unpacked = new WeakMap(); // a model shown twice is unpacked once; one shown no more is let go
+const toBytes = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+
+/** Take the frames that come while a reconstruction runs; ask for those that came before anybody listened. */
+function followGrowth(viewer, model) {
+  const { volume } = viewer.panels.at(-1);
+  let queue = Promise.resolve(); // unpacking is not done at once, and frames have to stay in order
+  let asked = false;
+  const take = async ({ index, part, label, window }, data) => {
+    const next = viewer.settings.labels?.length ?? 0;
+    if (index > next && !asked) model.send({ kind: "frames wanted", index: next }); // all from there come in their order
+    asked = index > next;
+    if (index > next || (index > 0 && index < next)) return;
+    const bytes = await inflate(data);
+    if (index === 0 || volume.frames.length <= index) volume.put(index, part, bytes); // another view may have had it
+    viewer.grown(index, { label, window });
+  };
+  const enqueue = (frame, data) => {
+    queue = queue.then(() => take(frame, toBytes(data))).catch((error) => showError(viewer.element, error));
+  };
+  const newest = () => model.get("_newest")?.data && enqueue(model.get("_newest"), model.get("_newest").data);
+  newest();
+  const answered = (message, [data]) => message.kind === "frame" && enqueue(message, data);
+  return [["change:_newest", newest], ["msg:custom", answered]];
+}
+
+// what Python sets, and what the viewer does then
+const FOLLOWED = {
+  plane: "setPlane",
+  position: "setPosition",
+  frame: "setFrame",
+  difference: "setDifference",
+  opacity: "setOpacity",
+  shared_window: "setShared",
+  _rois: "setRois",
+  _line: "setLine",
+};
 
 async function render({ model, el }) {
   el.classList.add("pettutor-viewer");
   const waiting = make("p", { class: "ptv-waiting" }, "unpacking …");
   el.append(waiting);
   try {
-    const settings = model.get("_settings");
-    if (!unpacked.has(model)) {
-      const bytes = model.get("_volumes").map((view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength));
-      unpacked.set(model, unpackVolumes(settings, bytes));
-    }
-    const viewer = new Viewer(el, settings, await unpacked.get(model));
+    const settings = { ...model.get("_settings"), rois: [], line: [] };
+    if (!unpacked.has(model)) unpacked.set(model, { views: 0 });
+    const shared = unpacked.get(model);
+    shared.views += 1;
+    const viewer = await openViewer(el, settings, model.get("_volumes").map(toBytes), shared);
     el.pettutorViewer = viewer;
-    const follow = {
-      "change:plane": viewer.guard(() => viewer.setPlane(model.get("plane"))),
-      "change:position": viewer.guard(() => viewer.setPosition(model.get("position"))),
-      "change:frame": viewer.guard(() => viewer.setFrame(model.get("frame"))),
-    };
-    for (const [name, handler] of Object.entries(follow)) model.on(name, handler);
+    const handlers = Object.entries(FOLLOWED).map(([name, method]) => [`change:${name}`, () => viewer[method](model.get(name))]);
+    if (viewer.beside) handlers.push(["change:lor", () => viewer.beside.setIndices(model.get("lor"))]);
+    for (const [, handler] of handlers) handler(); // it may have changed since the volumes were sent
+    if (settings.panels.at(-1).live) handlers.push(...followGrowth(viewer, model));
+    const guarded = handlers.map(([name, handler]) => [name, viewer.guard(handler)]);
+    for (const [name, handler] of guarded) model.on(name, handler);
+    for (const name of ["_rois", "_line"]) {
+      viewer.hooks[name] = (value) => {
+        model.set(name, value);
+        model.save_changes();
+      };
+    }
     return () => {
-      for (const [name, handler] of Object.entries(follow)) model.off(name, handler);
+      for (const [name, handler] of guarded) model.off(name, handler);
       viewer.destroy();
+      shared.views -= 1;
+      if (!shared.views) unpacked.delete(model);
       delete el.pettutorViewer;
     };
   } catch (error) {
