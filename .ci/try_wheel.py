@@ -13,6 +13,7 @@ for wanted in (
     "view/static/*.mjs",
     "view/static/*.css",
     "course/notebooks/0*.ipynb",
+    "course/notebooks/source/0*.py",
 ):
     assert list(package.glob(wanted)), f"the wheel lacks {wanted}"
 assert list(Path(sys.argv[1]).glob("00_*.ipynb")), "pettutor lab did not copy the lessons"

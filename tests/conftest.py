@@ -14,6 +14,7 @@ if os.environ.get("CI"):
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("PETTUTOR_PROGRESS", "off")  # nothing that a test does is anybody's progress
 
 # simulated scans that tests and lessons share in one run, and nothing of another version
 SCAN_CACHE = "PETTUTOR_SCAN_CACHE"

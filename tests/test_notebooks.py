@@ -10,6 +10,9 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+import pettutor as pt
+from pettutor.course.check.exercise import EXERCISES
+
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 LIMIT = 60  # seconds for a cell that names no other limit by a tag limit=SECONDS
 LONGEST_CELL = 20  # lines of code; more wants to be a function of the library
@@ -86,9 +89,15 @@ def test_lesson(paths, tmp_path, monkeypatch):
     if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)) > 1:  # kernels side by side: a core for each
         for variable in ("PETTUTOR_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
             monkeypatch.setenv(variable, "1")
+    progress = tmp_path / "progress.json"
+    monkeypatch.setenv("PETTUTOR_PROGRESS", str(progress))
     for path, seconds in zip(paths, run_notebooks(*paths, folder=tmp_path), strict=True):
         where = path.relative_to(NOTEBOOKS)
         print(f"{where}: {sum(seconds):.1f} s in {len(seconds)} cells, the longest {max(seconds, default=0):.1f} s")
+    states = pt.course.progress(progress).states
+    for which in EXERCISES.values():
+        if which.lesson == paths[0].stem:  # the last notebook was the solved one
+            assert states[which.name] == "right", f"{which.name}: {states[which.name]}"
 
 
 @pytest.mark.parametrize("path", versions())

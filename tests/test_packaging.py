@@ -143,7 +143,8 @@ def test_the_wheel_carries_what_the_package_needs(wheel):
     for path in PACKAGE.rglob("*"):
         if path.is_file() and path.suffix not in (".pyc", ".nbi", ".nbc") and "__pycache__" not in path.parts:
             assert path.relative_to(ROOT).as_posix() in wheel, f"{path} is not in the wheel"
-    for path in [*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "notebooks" / "solutions").glob("*.ipynb")]:
+    lessons = ROOT / "notebooks"
+    for path in [*lessons.glob("*.ipynb"), *lessons.glob("solutions/*.ipynb"), *lessons.glob("source/*.py")]:
         assert f"pettutor/course/{path.relative_to(ROOT).as_posix()}" in wheel
     assert any(name.endswith("licenses/LICENSE") for name in wheel)
 

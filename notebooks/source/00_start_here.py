@@ -76,6 +76,16 @@ viewer
 #   solved notebooks have the same names and are in the folder `solutions`.
 # - **Every draw has a seed**, so your numbers agree with those of your neighbour at the same size.
 #
+# ### Your progress
+#
+# From lesson 3 on, the cell after an exercise checks your answer: it says whether it is right, and names the mistake
+# that it recognises. Your progress is kept on this computer alone, in one small file, and shown here. (For teachers:
+# `pt.course.class_overview(...)` makes one table of the files of a class.)
+
+# %%
+pt.course.progress()
+
+# %% [markdown]
 # ## What works here?
 #
 # The doctor looks at everything that the course needs or could use. It tries the heavy things (TensorFlow, a GPU) in

@@ -234,6 +234,9 @@ print(f"siddon: {largest_difference(lambda *line: siddon(*face_points(*line, 0),
 # `joseph` gets the crossings `at`, shape (rows, 1), and the numbers of the voxels in a row, `voxels`, shape (n,), and
 # returns the share of every voxel in every row. Write it: one line, from the equation above. (At first it gives all to
 # the nearest voxel, which is how many a home-made projector begins.)
+#
+# The check after an exercise names the mistake that it recognises. `pt.course.hint("joseph_weights")` gives a hint,
+# each time one more; `pt.course.solution("joseph_weights")` gives the solution.
 
 
 # %%
@@ -273,6 +276,9 @@ for shares_of, parts in ((joseph, [0]), (distance_driven, [-0.5, 0.5])):
     difference = largest_difference(lambda *line, f=shares_of, p=parts: by_rows(f, p, *line), shares_of.__name__)
     verdict = "the same as the library's" if difference < 1e-3 else "not yet the library's"
     print(f"{shares_of.__name__:16} largest difference {difference:.1e} mm: {verdict}")
+
+# %%
+pt.course.check.joseph_weights(joseph)
 
 # %% [markdown]
 # ## The third dimension
@@ -476,16 +482,27 @@ reference = images["16 rays"]
 
 
 def ripple_of(rays):
-    return ripple(pt.Projector(ring, grid, model="multi_ray", rays=(rays, 1)).T(disc)[0], reference, 1.0)
+    value = ripple(pt.Projector(ring, grid, model="multi_ray", rays=(rays, 1)).T(disc)[0], reference, 1.0)
+    print(f"rays across = {rays}: ripple {value:.2f} %")
+    return value
 
 
-# solution:
-tried = {rays: ripple_of(rays) for rays in (1, 2, 3, 4, 5)}
-# stub: tried = {rays: ripple_of(rays) for rays in (1, 2)}  # your turn: go on until one is below 1 %
-# end of solution
-print(", ".join(f"{rays} rays: {value:.2f} %" for rays, value in tried.items()))
-below = [rays for rays, value in tried.items() if value < 1]
-print(f"below 1 % first with {below[0]} rays" if below else "none of these is below 1 %")
+def enough_rays(ripple_of):
+    """The smallest number of rays for which ``ripple_of(rays)`` is below 1 (per cent)."""
+    # solution:
+    rays = 1
+    while ripple_of(rays) >= 1:
+        rays += 1
+    return rays
+    # stub: return 1 if ripple_of(1) < 1 else 2  # your turn: go on until one is below 1 %
+    # end of solution
+
+
+rays = enough_rays(ripple_of)
+print(f"your answer: {rays} rays" if ripple_of(rays) < 1 else f"{rays} rays are not enough")
+
+# %%
+pt.course.check.enough_rays(enough_rays)
 
 # %% [markdown]
 # ## Do the two belong together?
@@ -527,6 +544,9 @@ class Pair:
 for one, other in (("siddon", "siddon"), ("siddon", "joseph"), ("siddon", "distance_driven")):
     mismatch, factor = pt.adjoint_mismatch(Pair(on_fine[one], on_fine[other]), seed=1)
     print(f"{one} / {other}: mismatch {mismatch:.1e} {'passes' if mismatch < 1e-5 else 'FAILS'}")
+
+# %%
+pt.course.check.unmatched_pair(Pair)
 
 # %% [markdown]
 # A mismatch of some $10^{-4}$ does not sound like much. But the test takes the *mean* over all voxels, where too much
@@ -667,6 +687,9 @@ gigabytes = weights * (4 + 4) / 1e9
 # stub: gigabytes = 0.0  # your turn
 # end of solution
 print(f"{gigabytes:,.0f} GB; read from the disk in {gigabytes / 3:,.0f} s")
+
+# %%
+pt.course.check.matrix_memory(gigabytes)
 
 # %% [markdown]
 # The projector needs a few seconds for the same on two cores, and none of the memory: **what is quick to compute

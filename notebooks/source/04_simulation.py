@@ -98,6 +98,9 @@ pt.volshow({"attenuation factor": attenuation[direct]}, xlabels="bin", ylabels="
 # ### Exercise 1
 # A cylinder of water, 200 mm across, $\mu$ = 0.096 per cm. Predict the smallest attenuation factor by hand and
 # compare it with the projector's.
+#
+# The check after an exercise names the mistake that it recognises. `pt.course.hint("water_attenuation")` gives a hint,
+# each time one more; `pt.course.solution("water_attenuation")` gives the solution.
 
 # %%
 # the workbench for this lesson: one ring of detectors, one slice, 4 mm voxels
@@ -112,6 +115,9 @@ predicted = np.exp(-0.096 * 20)
 # stub: predicted = np.nan  # your formula here
 # end of solution
 print(f"predicted {predicted:.4f}, projector {factors.min():.4f}")
+
+# %%
+pt.course.check.water_attenuation(predicted)
 
 # %% [markdown]
 # ## 3 What if we forget it?
@@ -352,15 +358,25 @@ print("other seed, same prompts:", np.array_equal(data.prompts, other))
 # in a narrower blur (2.5 mm) than the scanner has (4.5 mm).
 #
 # ### Exercise 2
-# Build the expected counts by hand, from `data`, `X` and `pt.gaussian_filter`, without `A`.
+# Build the expected counts by hand, from `data`, `X` and `pt.gaussian_filter`, without `A`. (`X.grid` is the grid.)
+
 
 # %%
-# solution:
-by_hand = data.normalisation * data.attenuation * X(pt.gaussian_filter(truth.pet, 4.5, grid)) + data.randoms
-# stub: by_hand = A.expected(truth.pet)  # write N · A · X · H x + r here instead
-# end of solution
-difference = np.abs(by_hand - A.expected(truth.pet)).max() / by_hand.max()
+def by_hand(image, data, X):
+    """Expected counts of an image, scanned like `data`."""
+    # solution:
+    blurred = pt.gaussian_filter(image, 4.5, X.grid)
+    return data.normalisation * data.attenuation * X(blurred) + data.randoms
+    # stub: return A.expected(image)  # your turn: write N · A · X · H x + r here instead
+    # end of solution
+
+
+counts = by_hand(truth.pet, data, X)
+difference = np.abs(counts - A.expected(truth.pet)).max() / counts.max()
 print(f"largest difference from A.expected: {difference:.1e} of the largest count")
+
+# %%
+pt.course.check.expected_counts(by_hand)
 
 # %% [markdown]
 # ### Exercise 3
@@ -369,20 +385,28 @@ print(f"largest difference from A.expected: {difference:.1e} of the largest coun
 # counts**, $\mathrm{NEC} = \dfrac{(\text{trues})^2}{\text{trues} + \text{scatter} + \text{randoms}}$. Compute it
 # for the activities below. What is the most that can be gained?
 
+
 # %%
+def nec(f, T, R):
+    """Noise-equivalent counts with f times the activity; T and R: the trues and randoms at present."""
+    # solution:
+    return (f * T) ** 2 / (f * T + f**2 * R)
+    # stub: return f * T  # your turn: these are the trues alone
+    # end of solution
+
+
 T, R = data.trues.sum(dtype=float), data.randoms.sum(dtype=float)
 f = np.linspace(0.1, 10, 50)
-# solution:
-nec = (f * T) ** 2 / (f * T + f**2 * R)
-# stub: nec = f * T  # the trues alone: replace by the noise-equivalent counts
-# end of solution
 fig, ax = plt.subplots(figsize=(5.5, 3.2))
 ax.plot(f, f * T, "0.7", label="trues")
-ax.plot(f, nec, label="yours")
+ax.plot(f, nec(f, T, R), label="yours")
 ax.axhline(T**2 / R, color="k", ls=":", label="T²/R")
 ax.set(xlabel="activity, times the present one", ylabel="counts", title="Worth of a scan", ylim=(0, 4 * T))
 ax.legend(fontsize=8)
 fig.tight_layout()
+
+# %%
+pt.course.check.noise_equivalent_counts(nec)
 
 # %% [markdown]
 # ## Questions

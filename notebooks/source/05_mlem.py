@@ -25,6 +25,8 @@
 #
 # How good is an image? We use the **normalised root-mean-square error (NRMSE)** in the head, in per cent of the
 # truth's root mean square. It needs the truth, so for a patient nobody can compute it.
+#
+# The projector is the stored matrix of lesson 3: one ring fits into memory, and an iteration takes milliseconds.
 
 # %%
 import matplotlib.pyplot as plt
@@ -42,7 +44,8 @@ head, grey, white, csf = (truth.regions[name] for name in ("head", "grey matter"
 data = pt.simulate(truth, X, counts=100_000, randoms_fraction=0.3, psf_fwhm=4.5, seed=1)
 y = data.prompts
 known = {"attenuation": data.attenuation, "normalisation": data.normalisation, "background": data.randoms}
-A = pt.AcquisitionModel(X, **known, psf_fwhm=4.5)
+stored = X.to_matrix()
+A = pt.AcquisitionModel(stored, **known, psf_fwhm=4.5)
 print(data, truth.source, f"Cite: {truth.citation}", sep="\n")
 
 
@@ -123,6 +126,9 @@ pt.volshow({f"least squares, {k}": path[k - 1] for k in (5, 10, 20)}, grid=grid,
 # ### Exercise 1
 # Write the update. `A.expected(x)` is $A x + r$, `A.T` is $A^{\mathsf T}$. Divisions by zero (in gaps, and in
 # corners that no line crosses) are taken care of by `ratio`.
+#
+# The cell after an exercise checks your answer and names the mistake that it recognises. Stuck?
+# `pt.course.hint("em_update")` gives a hint, each time one more; `pt.course.solution("em_update")` gives the solution.
 
 
 # %%
@@ -144,6 +150,9 @@ def my_mlem(y, A, iterations):
 
 mine, theirs = my_mlem(y, A, 3), pt.mlem(y, A, iterations=3)
 print(f"largest difference from pt.mlem: {np.abs(mine - theirs).max() / theirs.max():.1e} of the maximum")
+
+# %%
+pt.course.check.em_update(my_mlem)
 
 # %% [markdown]
 # ## What MLEM does
@@ -211,7 +220,7 @@ viewer
 
 # %%
 clean = pt.simulate(truth, X, counts=100_000, randoms_fraction=0, seed=1)
-B = pt.AcquisitionModel(X, attenuation=clean.attenuation, normalisation=clean.normalisation, psf_fwhm=4.5)
+B = pt.AcquisitionModel(stored, attenuation=clean.attenuation, normalisation=clean.normalisation, psf_fwhm=4.5)
 print(f"without background: measured {clean.prompts.sum(dtype=float):,.0f}")
 pt.mlem(clean.prompts, B, iterations=3, callback=lambda k, x: print(f"  after {k}: {B(x).sum(dtype=float):,.0f}"))
 print(f"with background: measured {y.sum(dtype=float):,.0f}")
@@ -267,7 +276,7 @@ fig, ax = plt.subplots(figsize=(7.5, 3.6), layout="constrained")
 mm, row = small.coordinates()[2], small.shape[1] // 2
 ax.plot(mm, discs[0, row], "k--", label="truth")
 for width in (0, 2.5, 4.5):
-    model = pt.AcquisitionModel(S, normalisation=perfect.normalisation, psf_fwhm=width)
+    model = pt.AcquisitionModel(S.to_matrix(), normalisation=perfect.normalisation, psf_fwhm=width)
     image = pt.mlem(perfect.trues, model, iterations=40)
     ax.plot(mm, image[0, row], label=f"PSF {width} mm")
     peaks = [image[0, :, side].max() for side in (slice(0, row), slice(row, None))]
@@ -289,7 +298,7 @@ plt.show()
 # %%
 print("least error within 20 iterations")
 for width in (0, 2.5):
-    model, course = pt.AcquisitionModel(X, **known, psf_fwhm=width), []
+    model, course = pt.AcquisitionModel(stored, **known, psf_fwhm=width), []
     pt.mlem(y, model, iterations=20, callback=lambda k, image, course=course: course.append(error(image)))
     print(f"  PSF {width} mm: {min(course):.1f} % (iteration {int(np.argmin(course)) + 1})")
 print(f"  PSF 4.5 mm: {errors[:20].min():.1f} % (iteration {int(errors[:20].argmin()) + 1})")
@@ -328,17 +337,25 @@ plt.show()
 #
 # ### Exercise 2
 # Find the pair of iterations (10, 20, 30 or 40) and filter width (0 to 8 mm in steps of 0.5) with the least error
-# in the head.
+# in the head. `error_of(iterations, width)` gives the error of a pair.
+
 
 # %%
-widths = np.arange(0, 8.1, 0.5)
-# solution:
-pairs = [(k, w) for k in (10, 20, 30, 40) for w in widths]
-chosen = min(pairs, key=lambda kw: error(pt.gaussian_filter(frames[kw[0] - 1], kw[1], grid)))
-# stub: chosen = (11, 0.0)  # iterations, mm: search for the best
-# end of solution
+def search(error_of):
+    """Iterations and width (mm) for which ``error_of(iterations, width)`` is least."""
+    # solution:
+    pairs = [(k, w) for k in (10, 20, 30, 40) for w in np.arange(0, 8.1, 0.5)]
+    return min(pairs, key=lambda pair: error_of(*pair))
+    # stub: return 10, 0.0  # your turn: search for the best
+    # end of solution
+
+
+chosen = search(lambda k, width: error(pt.gaussian_filter(frames[k - 1], width, grid)))
 final = pt.gaussian_filter(frames[chosen[0] - 1], chosen[1], grid)
 print(f"{chosen[0]} iterations and {chosen[1]} mm: {error(final):.1f} %; best without a filter: {errors.min():.1f} %")
+
+# %%
+pt.course.check.filter_search(search)
 
 # %% [markdown]
 # ## Watch, stop, resume
@@ -380,7 +397,7 @@ print("6 + 5 iterations equal 11, bit for bit:", np.array_equal(resumed, frames[
 
 
 # %%
-def osem_pass(x, n):
+def osem_pass(y, A, x, n):
     for k in range(n):
         # solution:
         x = pt.mlem(y[:, k::n], A.subset(k, n), iterations=1, start=x)
@@ -391,11 +408,14 @@ def osem_pass(x, n):
 
 x = np.ones(A.in_shape, np.float32)
 for passes in (1, 2):
-    x = osem_pass(x, 6)
+    x = osem_pass(y, A, x, 6)
     print(
         f"{passes} x 6 subsets: {error(x):.1f} %   ({passes} MLEM: {errors[passes - 1]:.1f} %, "
         f"{6 * passes} MLEM: {errors[6 * passes - 1]:.1f} %)"
     )
+
+# %%
+pt.course.check.osem_pass(osem_pass)
 
 # %% [markdown]
 # With a correct solution, a pass through six subsets does about the work of six MLEM iterations in the time of one

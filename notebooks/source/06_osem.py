@@ -150,6 +150,9 @@ plt.show()
 # ### Exercise 1
 # In lesson 5 you wrote a pass through the subsets in the order 0, 1, 2 … Give it the better order. Hint: `f"{k:08b}"`
 # is $k$ in eight binary digits, as text; `[::-1]` turns a text round; `sorted` takes a `key=`.
+#
+# The check after an exercise names the mistake that it recognises. `pt.course.hint("subset_order")` gives a hint, each
+# time one more; `pt.course.solution("subset_order")` gives the solution.
 
 
 # %%
@@ -175,6 +178,9 @@ at_random = np.random.default_rng(0).permutation(48).tolist()
 for name, order in {"one after the other": range(48), "pt.osem": None, "at random": at_random}.items():
     image = pt.osem(y, A, iterations=1, subsets=48) if order is None else osem_pass(ones, 48, order)
     print(f"48 subsets, 1 pass, {name:19}: worth {worth(image):4.1f} MLEM iterations")
+
+# %%
+pt.course.check.subset_order(far_apart)
 
 # %% [markdown]
 # With many subsets the order decides how much a pass is worth. With 6 or 12 it hardly matters. `pt.osem` has
@@ -400,13 +406,18 @@ print(stack.shape)
 # Make three images for every pass: the mean over the realisations, the bias (mean less truth), and the standard
 # deviation. Use `ddof=1` for the last: we estimate the mean from the same twenty images.
 
+
 # %%
+def bias_and_std(images, truth):
+    """Bias and standard deviation (pass, z, y, x) of realisations (realisation, pass, z, y, x)."""
+    # solution:
+    return images.mean(axis=0) - truth, images.std(axis=0, ddof=1)
+    # stub: return 0 * images[0], 0 * images[0]  # your turn
+    # end of solution
+
+
 mean_image = stack.mean(axis=0)  # (pass, z, y, x)
-# solution:
-bias_image = mean_image - truth.pet
-std_image = stack.std(axis=0, ddof=1)
-# stub: bias_image, std_image = 0 * mean_image, 0 * mean_image  # your turn, in two lines
-# end of solution
+bias_image, std_image = bias_and_std(stack, truth.pet)
 shown = {"mean of 20": mean_image, "bias": bias_image, "standard deviation": std_image}
 viewer = pt.volshow(
     shown,
@@ -419,6 +430,9 @@ viewer = pt.volshow(
 )
 viewer.frame = 7
 viewer
+
+# %%
+pt.course.check.bias_and_noise(bias_and_std)
 
 # %% [markdown]
 # Move the slider (with your own solution of the exercise). The mean image has hardly any noise and gets sharper. The
@@ -620,15 +634,24 @@ pt.volshow({"truth": truth.pet, **first_scan}, grid=grid, vmins=0, vmaxs=150, cm
 # %%
 from scipy.ndimage import median_filter
 
+
+def fair_gaussian(images, rival, region, grid):
+    """The Gaussian (mm) that gives images the noise that their rival has in a region, and the filtered images."""
+    # solution:
+    return pt.gaussian_at_noise(images, pt.measures.background_std(rival, region), region, grid)
+    # stub: return 0.0, images  # your turn
+    # end of solution
+
+
 after_six = stack[:, 5]
 median = np.stack([median_filter(image, (1, 5, 5)) for image in after_six])
-# solution:
-fwhm, gaussian = pt.gaussian_at_noise(after_six, pt.measures.background_std(median, white), white, grid)
-# stub: fwhm, gaussian = 0.0, after_six  # your turn: the filter that has the median's noise
-# end of solution
+fwhm, gaussian = fair_gaussian(after_six, median, white, grid)
 for name, images in {"no filter": after_six, "median": median, f"Gaussian, {fwhm:.1f} mm": gaussian}.items():
     noise, crc = pt.measures.background_std(images, white), pt.measures.crc(images, truth.pet, grey, white)
     print(f"{name:17} noise {noise:6.1%}   CRC {crc:.3f}   mean error {np.mean([error(x) for x in images]):.1f} %")
+
+# %%
+pt.course.check.equal_noise(fair_gaussian)
 
 # %% [markdown] tags=["solution"]
 # At equal noise the median has no advantage here: CRC and error are those of the Gaussian, as nearly as matters. Its
@@ -660,17 +683,26 @@ for value in ("crc", "nrmse"):
 # 99 instead of 32. Test the second with *our* counts. Here are five scans with up to 16 passes, which is worth about
 # 96 iterations. Filter the images after 5, 8 and 16 passes down to the noise of 4 passes. Who gains?
 
+
 # %%
+def filtered_from(stack, p, noise, region, grid):
+    """Width (mm) and images (realisation, z, y, x): those after p passes, filtered down to a noise in a region."""
+    # solution:
+    return pt.gaussian_at_noise(stack[:, p - 1], noise, region, grid)
+    # stub: return 0.0, stack[:, 3]  # your turn
+    # end of solution
+
+
 five = reconstruct(data, A, range(5), passes=16)
 stopped = five[:, 3]
 wanted = pt.measures.background_std(stopped, white)
 for p in (5, 8, 16):
-    # solution:
-    fwhm, images = pt.gaussian_at_noise(five[:, p - 1], wanted, white, grid)
-    # stub: fwhm, images = 0.0, stopped  # your turn
-    # end of solution
+    fwhm, images = filtered_from(five, p, wanted, white, grid)
     gain = [pt.measures.crc(x, truth.pet, grey, white) for x in (images, stopped)]
     print(f"{p:2} passes and {fwhm:4.1f} mm: CRC {gain[0] - gain[1]:+.3f} against stopping after 4, at equal noise")
+
+# %%
+pt.course.check.filtered_pass(filtered_from)
 
 # %% [markdown]
 # <details><summary>The answer</summary>

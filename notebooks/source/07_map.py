@@ -235,6 +235,9 @@ plt.show()
 #
 # **Before you run it:** $s = 10^4$, $\rho = 0.003$, $x^{EM} = 0.001$, $z = 0$. The right answer is 0.001. What does
 # the textbook's root give in float32?
+#
+# The check after an exercise names the mistake that it recognises. `pt.course.hint("stable_root")` gives a hint, each
+# time one more; `pt.course.solution("stable_root")` gives the solution.
 
 
 # %%
@@ -256,6 +259,9 @@ hard = [np.float32(v) for v in (0.001, 1e4, 0.003, 0)]
 print(f"float32: textbook {float(textbook_root(*hard)):.6f}, yours {float(stable_root(*hard)):.6f}")
 print(f"float64: textbook {float(textbook_root(*(v.astype(float) for v in hard))):.6f}")
 
+# %%
+pt.course.check.stable_root(stable_root)
+
 # %% [markdown]
 # ### Exercise 2: the algorithm
 #
@@ -265,11 +271,11 @@ print(f"float64: textbook {float(textbook_root(*(v.astype(float) for v in hard))
 
 
 # %%
-def my_map_em(prior, iterations, root, start):
-    x = start
+def my_map_em(y, A, prior, iterations, root, start):
+    x, s = start, A.T(np.ones(A.out_shape, np.float32))
     for _ in range(iterations):
         # solution:
-        x_em = pt.mlem(y, A, iterations=1, start=x, sensitivity=s)
+        x_em = pt.mlem(y, A, iterations=1, start=x)
         rho, z = prior.surrogate(x)
         x = np.where(s > 0, root(x_em, s, rho, z), 0).astype(np.float32)
         # stub: x = pt.map_em(y, A, prior, iterations=1, start=x)  # the library's: write your own here
@@ -278,17 +284,20 @@ def my_map_em(prior, iterations, root, start):
 
 
 weak = pt.priors.Smoothness(pt.priors.strength(1e-8, s, activity), grid.voxel_size)
-tries = {"MLEM": frames[40], "textbook": my_map_em(weak, 20, textbook_root, frames[20])}
-tries["stable"] = my_map_em(weak, 20, stable_root, frames[20])
+tries = {"MLEM": frames[40], "textbook": my_map_em(y, A, weak, 20, textbook_root, frames[20])}
+tries["stable"] = my_map_em(y, A, weak, 20, stable_root, frames[20])
 for name, image in tries.items():
     off = np.abs(image - frames[40])[head].max()
     print(
         f"{name:9}: largest difference from MLEM {off:8.4f}, voxels of the head that are 0: {(image[head] == 0).sum()}"
     )
 theirs = pt.map_em(y, A, quadratic, iterations=5, start=x0)
-off = np.abs(my_map_em(quadratic, 5, stable_root, x0) - theirs).max()
+off = np.abs(my_map_em(y, A, quadratic, 5, stable_root, x0) - theirs).max()
 print(f"and at κ = 0.02, difference from pt.map_em: {off / theirs.max():.1e} of the maximum")
 pt.volshow(tries, grid=grid, vmins=0, vmaxs=200, cmaps="gray_r")
+
+# %%
+pt.course.check.map_em_step(my_map_em)
 
 # %% [markdown]
 # (Before exercise 2 is solved, all rows are the library's, and no fault is to be seen.) With the textbook's root the
@@ -329,7 +338,7 @@ print(f"the likelihood too: {bool(np.all(np.diff(record.log_likelihood) > 0))}")
 # more activity. $\gamma|a - b|$: a high edge costs in proportion to its height, not to its square.
 #
 # ### Exercise 3
-# Write $\varphi$. The check compares with the library.
+# Write $\varphi$.
 
 
 # %%
@@ -353,6 +362,9 @@ axes[0].set(xlabel="height of an edge about 50", ylabel="cost", title="the price
 axes[1].set(xlabel="activity", ylabel="cost", title="the price of 10 % noise")
 axes[0].legend(fontsize=8)
 plt.show()
+
+# %%
+pt.course.check.relative_difference(phi)
 
 # %% [markdown]
 # **Bowsher's prior** (2004) asks the MR where the edges are. Of the 8 neighbours of a voxel it keeps the few (here 4)
@@ -560,17 +572,27 @@ plt.show()
 #   spares wrong ones. In the picture, the lesion takes the shape of the *overlap*.
 #
 # ### Exercise 4
-# From which shift on is the MR no better than no MR? Compare the error of each shift with that of quadratic smoothing
-# at about the same noise (`matched["quadratic"]`); print the first shift that is worse, or that none is.
+# From which shift on is the MR no better than no MR? The opponent is quadratic smoothing at about the same noise
+# (`matched["quadratic"]`). Find the first shift whose error is larger than that; None if there is none.
+
 
 # %%
+def first_worse(errors, without_mr):
+    """The first shift (mm) whose error is larger than that without MR, or None; errors: dict from mm to error."""
+    # solution:
+    return next((mm for mm, value in errors.items() if value > without_mr), None)
+    # stub: ...  # your turn
+    # end of solution
+
+
 errors = {mm: float(np.mean([error(x) for x in shifted[mm]])) for mm in shifts}
-# solution:
-limit = np.mean([error(x) for x in matched["quadratic"]])
-worse = [mm for mm in shifts if errors[mm] > limit]
-print(f"without MR {limit:.1f} %; worse from {worse[0]} mm on" if worse else f"no shift is worse than {limit:.1f} %")
-# stub: print({mm: round(e, 1) for mm, e in errors.items()})  # compare with quadratic smoothing
-# end of solution
+limit = float(np.mean([error(x) for x in matched["quadratic"]]))
+worse = first_worse(errors, limit)
+print({mm: round(e, 1) for mm, e in errors.items()}, f"without MR {limit:.1f} %")
+print("none of them is worse, you say" if worse is None else f"worse from {worse} mm on, you say")
+
+# %%
+pt.course.check.first_worse_shift(first_worse)
 
 # %% [markdown]
 # ## Which algorithm?

@@ -215,6 +215,9 @@ pt.volshow(
 #
 # ### Exercise 1
 # Write the update. The pieces are those of lesson 5: `A.expected(x)` is $Ax + r$; `ratio` takes care of zeros.
+#
+# The check after an exercise names the mistake that it recognises. `pt.course.hint("kernel_em_update")` gives a
+# hint, each time one more; `pt.course.solution("kernel_em_update")` gives the solution.
 
 
 # %%
@@ -224,7 +227,7 @@ def ratio(a, b):
 
 
 def my_kernel_em(y, A, K, iterations):
-    alpha = np.ones(K.in_shape, np.float32)
+    alpha, s = np.ones(K.in_shape, np.float32), A.T(np.ones(A.out_shape, np.float32))
     for _ in range(iterations):
         # solution:
         compared = ratio(y, A.expected(K(alpha)))
@@ -236,6 +239,9 @@ def my_kernel_em(y, A, K, iterations):
 
 mine, theirs = my_kernel_em(y, A, K, 5), pt.kernel_em(y, A, K, iterations=5)
 print(f"largest difference from pt.kernel_em: {np.abs(mine - theirs).max() / theirs.max():.1e} of the maximum")
+
+# %%
+pt.course.check.kernel_em_update(my_kernel_em)
 
 # %% [markdown]
 # And is it really nothing but MLEM? Hand `pt.mlem` an operator that is $AK$.
@@ -554,6 +560,9 @@ for sparsity in (1, 2, 4):
     ours, theirs = my_omp(patch.ravel(), D.atoms, sparsity), D.code(patch, sparsity=sparsity).image.ravel()
     print(f"{sparsity} atoms: largest difference from the library {np.abs(ours - theirs).max():.1e}")
 
+# %%
+pt.course.check.matching_pursuit(my_omp)
+
 # %% [markdown]
 # Here is that patch of cortex, and the same patch of a noisy MLEM image, rebuilt from 0, 1, 2, 4 and 10 atoms; "left"
 # is the root-mean-square misfit.
@@ -817,18 +826,22 @@ print("NRMSE at 12 % noise: " + ", ".join(f"{m} {100 * value:.1f} %" for m, valu
 
 
 # %%
-def noise_at(method, region, crc):
-    one = stored[(stored["method"] == method) & (stored["region"] == region)]
+def noise_at(curve, crc):
+    """The noise at which a curve of the stored table has a CRC."""
     # solution:
-    exchanged = one.rename(columns={"crc": "std", "std": "crc"})
+    exchanged = curve.rename(columns={"crc": "std", "std": "crc"})
     return pt.measures.at_equal_noise(exchanged, crc, "crc")
     # stub: return np.nan  # interpolate
     # end of solution
 
 
 for region in ("grey matter", "lesion 2"):
-    found = {m: noise_at(m, region, 0.4) for m in ("MLEM + Gaussian", "kernel EM")}
+    part = stored[stored["region"] == region]
+    found = {m: noise_at(part[part["method"] == m], 0.4) for m in ("MLEM + Gaussian", "kernel EM")}
     print(f"{region}, CRC 0.4: " + ", ".join(f"{m} at {100 * value:.1f} % noise" for m, value in found.items()))
+
+# %%
+pt.course.check.noise_at_contrast(noise_at)
 
 # %% [markdown]
 # Two questions that are easily confused: in how many *iterations* does a lesion come up, and at which *noise*? Kernel

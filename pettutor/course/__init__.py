@@ -1,8 +1,11 @@
-"""The course around the library: the lessons, where they are, and the size they run at.
+"""The course around the library: the lessons, where they are, the size they run at, and the exercises' checks.
 
 ``pettutor.course.build`` (for authors) makes the notebooks from their percent scripts.
 """
 
+from pettutor.course import check
+from pettutor.course.check.guidance import hint, solution
+from pettutor.course.check.overview import class_overview, progress
 from pettutor.course.folder import CopyReport, copy_lessons, lessons, lessons_folder
 from pettutor.course.settings import SIZES, size
 from pettutor.course.stored import stored_curves, stored_regimes, stored_rows, study_file
@@ -10,10 +13,15 @@ from pettutor.course.stored import stored_curves, stored_regimes, stored_rows, s
 __all__ = [
     "SIZES",
     "CopyReport",
+    "check",
+    "class_overview",
     "copy_lessons",
+    "hint",
     "lessons",
     "lessons_folder",
+    "progress",
     "size",
+    "solution",
     "stored_curves",
     "stored_regimes",
     "stored_rows",

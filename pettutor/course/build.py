@@ -68,7 +68,7 @@ def _notebook(cells, name, *, solved):
             continue
         text = cell.source
         if cell.cell_type == "code":
-            text = _code(text, f"{name}, cell {number}", solved=solved)
+            text = notebook_code(text, f"{name}, cell {number}", solved=solved)
         if not text.strip():
             continue
         kind = (cell.cell_type, text)
@@ -94,7 +94,14 @@ def _cell_id(cell_type, text, occurrence):
     return hashlib.sha256(f"{cell_type}\n{text}\n{occurrence}".encode()).hexdigest()[:12]
 
 
-def _code(text, where, *, solved):
+def notebook_code(text, where, *, solved):
+    """A code cell of a source as the student's or the solved notebook has it.
+
+    Raises
+    ------
+    ValueError
+        Marks of a solution that are not as they should be; ``where`` begins the message.
+    """
     lines, stub, inside = [], [], False
     for line in text.splitlines():
         mark, indent = line.strip(), line[: len(line) - len(line.lstrip())]
