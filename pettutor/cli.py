@@ -136,6 +136,9 @@ def demo(
 ):
     """From a brain to reconstructions with and without networks: MLEM, Gaussian, CED, MAPEM-Net, DIPRecon; a report."""
     from pettutor.demo import run_demo
+    from pettutor.memory import return_freed_memory
+
+    return_freed_memory()  # the process is ours
 
     run_demo(size=size.value, subject=subject, device=device.value, seed=seed, out=out, progress=True)
     typer.echo(f"Open {out / 'report.html'} in a browser.")

@@ -357,6 +357,22 @@ def test_where_lesions_are_seen(phantom, where):
     np.testing.assert_array_equal(new.mu, phantom.mu)
 
 
+def test_a_displaced_mr(phantom):
+    moved = phantom.with_moved_mr((2.0, -4.0, 3.0))  # one plane up, two rows back, a voxel and a half to the side
+    for name in ("t1", "t2"):
+        image, found = getattr(phantom, name), getattr(moved, name)
+        one, other = image[4:-6, 12:-8, 10:-12], image[4:-6, 12:-8, 9:-13]
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found[5:-5, 10:-10, 11:-11], 0.5 * (one + other), rtol=1e-4, atol=1e-2)
+    assert moved.pet is phantom.pet and moved.regions is phantom.regions
+    for shift, words in (((0, 1), "three lengths in mm"), ((0, 0, np.nan), "three lengths in mm")):
+        with pytest.raises(ValueError, match=words):
+            phantom.with_moved_mr(shift)
+    flat = dataclasses.replace(phantom, grid=ImageGrid((1, 128, 128), (2.0, 2.0, 2.0)), t1=phantom.t1[:1])
+    with pytest.raises(ValueError, match="expected none along z of a single slice, got 2 mm"):
+        flat.with_moved_mr((2, 0, 0))
+
+
 def test_own_lists_mix_and_go_on_numbering(phantom):
     new = phantom.with_lesions(
         lesions=[Lesion(10, where="pet", value=77.0), Lesion(9, "cold", where="mr"), Lesion(6, centre=(0, -50, 0))]

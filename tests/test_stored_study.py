@@ -7,19 +7,25 @@ import yaml
 import pettutor as pt
 
 INVENTED = 0.15  # of the activity: as much may differ where no MR is seen, by smoothing alone
+MOST_INVENTED = 0.2  # the amount that docs/networks.md states, and a margin; a whole lesion were 0.53
 BASELINES = ("MLEM", "MLEM + Gaussian", "OSEM", "quadratic MAP", "relative difference MAP", "Bowsher MAP", "kernel EM")
 
 
-@pytest.mark.parametrize("name", ["baselines", "side_by_side", "invented"])
+STUDIES = sorted(path.stem for path in pt.course.study_file().parent.glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", STUDIES)
 def test_stored_curves_are_means_of_the_stored_rows(name):
     curves, rows = pt.course.stored_curves(name), pt.course.stored_rows(name)
-    keys = ["method", "setting", "iteration", "fwhm", "region"]
+    keys = [name for name in ("structure",) if name in rows]
+    keys += ["method", "setting", "iteration", "fwhm", "region"]
     settings = yaml.safe_load(pt.course.study_file(name).read_text(encoding="utf-8"))
-    assert set(settings["methods"]) == set(curves["method"]) and (curves["realisations"] == 20).all()
+    count = settings["realisations"]
+    assert set(settings["methods"]) == set(curves["method"]) and (curves["realisations"] == count).all()
     means = rows.groupby(keys, dropna=False)[["crc", "nrmse", "bias"]].mean()
     found = curves.set_index(keys)[["crc", "nrmse", "bias"]].loc[means.index]
     assert found.to_numpy() == pytest.approx(means.to_numpy(), rel=1e-4, abs=1e-5, nan_ok=True)
-    spread = rows.groupby(keys, dropna=False)["crc"].std() / np.sqrt(20)
+    spread = rows.groupby(keys, dropna=False)["crc"].std() / np.sqrt(count)
     assert curves.set_index(keys)["crc_error"].loc[spread.index].to_numpy() == pytest.approx(
         spread, rel=1e-3, nan_ok=True
     )
@@ -58,14 +64,14 @@ def test_the_study_of_networks_can_be_made_again(tmp_path):
 
 
 def test_what_is_invented_and_what_is_hidden():
-    """The lesson's warning: with T1 a network has the least error of all, and invents what only T1 shows."""
+    """With T1 a network has the least error, invents little of what T1 alone shows, and hides what PET alone shows."""
     rows = pt.course.stored_rows("invented").query("fwhm == 0 or (method == 'MLEM + Gaussian' and fwhm == 4)")
     bias = rows[rows["region"] == "lesion 1"].groupby("method")["bias"].mean()
-    assert bias["U-Net with T1"] < bias["MLEM + Gaussian"] - 0.1  # darker: a cold lesion that PET does not have
+    assert bias["U-Net with T1"] > bias["MLEM + Gaussian"] - MOST_INVENTED
     for name in ("U-Net", "EM-Net"):  # they do not see T1
         assert abs(bias[name] - bias["MLEM + Gaussian"]) < INVENTED
     hidden = rows[rows["region"] == "lesion 2"].groupby("method")["crc"].mean()
-    assert hidden["U-Net with T1"] < hidden["U-Net"]
+    assert hidden["U-Net with T1"] < hidden["U-Net"] - 0.3
     error = rows[rows["region"] == "grey matter"].groupby("method")["nrmse"].mean()
     assert error.idxmin() == "U-Net with T1"
 

@@ -21,6 +21,7 @@ from pettutor.study import command, methods
 from pettutor.study.config import read
 from pettutor.study.lock import locked
 from pettutor.study.plan import cells_of, seed_from
+from pettutor.study.scenario import scenario_of
 from pettutor.study.storage import Store
 
 SMALL = {
@@ -124,6 +125,12 @@ def test_a_file_is_read(tmp_path):
         ("subsets: 6", "subsets: yes", "line 11: methods.OSEM.subsets: expected a whole number, got 'yes'"),
         ("subsets: 6, ", "", "line 11: methods.OSEM.subsets: expected a value, got none"),
         ("prior: bowsher", "prior: bowser", "line 14: methods.MAP.prior: .*'bowser' .did you mean 'bowsher'"),
+        ("similar: 4", "mr_shift: [0, .inf]", "line 15: methods.MAP.mr_shift.1: expected a finite number"),
+        (
+            "prior: bowsher\n    similar: 4",
+            "prior: quadratic\n    mr_shift: 1",
+            "line 12: methods.MAP: mr_shift: expected only with prior bowsher, got it with quadratic",
+        ),
         ("prior: bowsher", "prior: quadratic", "line 12: methods.MAP: similar: expected only with prior bowsher"),
         ("similar: 4", "similar: 27", "line 15: methods.MAP.similar: expected a number <= 26, got 27"),
         ("    kappa: [0.1, 1]\n", "", "methods.MAP: expected either kappa .* or beta, got none"),
@@ -149,6 +156,25 @@ def test_all_faults_are_said_in_the_order_of_the_lines(tmp_path):
         read(tmp_path / "study.yaml")
     lines = str(caught.value).splitlines()
     assert [line.partition(":")[0] for line in lines] == [f"study.yaml, line {n}" for n in (1, 4, 11)]
+
+
+def test_names_that_are_merged_can_be_overruled(tmp_path):
+    text = (
+        FILE.partition("methods:")[0]
+        + """methods:
+  one: &base {algorithm: mlem, iterations: 3, fwhm: [0, 2]}
+  two: &other {<<: *base, iterations: 5}
+  three: {<<: *other, fwhm: 4}
+  four: *other
+"""
+    )
+    (tmp_path / "study.yaml").write_text(text)
+    methods = read(tmp_path / "study.yaml")[0].methods
+    assert [m.iterations for m in methods.values()] == [(3,), (5,), (5,), (5,)]
+    assert [m.fwhm for m in methods.values()] == [(0, 2), (0, 2), (4,), (0, 2)]
+    (tmp_path / "study.yaml").write_text(text.replace("fwhm: 4}", "fwhm: 4, fwhm: 5}"))
+    with pytest.raises(ValueError, match=r"line 10: expected every name once, got 'fwhm' again \(first on line 10\)"):
+        read(tmp_path / "study.yaml")
 
 
 @pytest.mark.parametrize("text", ["", "- 1\n", "just words"])
@@ -208,12 +234,48 @@ def test_every_combination_of_swept_settings():
     assert cells[1].task["settings"]["sigma"] == 1.0
 
 
+def test_structure_can_be_swept():
+    cells = cells_of(read(changed("structure", [0, 0.5]))[0])
+    assert [cell.labels["structure"] for cell in cells] == [0.0] * 6 + [0.5] * 6
+    assert [cell.key for cell in cells[6:]] == keys(changed("structure", 0.5))
+
+
+def test_a_swept_structure_is_a_column_of_every_table(tmp_path):
+    methods = {"MLEM": {"algorithm": "mlem", "iterations": [1, 2]}}
+    study = pt.Study(changed("structure", [0, 1]) | {"methods": methods, "images": "last"}, out=tmp_path)
+    study.run(workers=0, progress=False)
+    assert "2 structures" in repr(study)
+    for table in (study.table, study.curves(), study.region_rows()):
+        assert list(table.columns)[:5].count("structure") == 1 and sorted(set(table["structure"])) == [0.0, 1.0]
+    curves = study.curves()
+    assert len(curves) == 2 * len(curves.query("structure == 1")) and (curves["realisations"] == 2).all()
+    smooth, rough = (study.image("MLEM", structure=value) for value in (0, 1))
+    assert (smooth != rough).any() and "structure" in command.results(study)
+    one = curves.query("region == 'grey matter'")
+    with pytest.raises(ValueError, match=r"expected one curve, got several of structure: 0\.0, 1\.0"):
+        measures.at_equal_noise(one, 0.1)
+
+
+def test_a_displaced_mr_is_what_a_method_gets(tmp_path):
+    """MR displaced by a voxel, against the same by hand; without a displacement it is the phantom's own."""
+    method = {"algorithm": "kernel_em", "neighbours": 6, "window": 3, "iterations": 2, "mr_shift": [0, 4]}
+    study = pt.Study(changed("methods", {"K": method}) | {"realisations": 1, "images": "last"}, out=tmp_path)
+    study.run(workers=0, progress=False)
+    scenario = scenario_of(study.cells[0].scenario)
+    y, t1, head = scenario.counts(0), scenario.truth.t1, scenario.truth.regions["head"]
+    assert scenario.grid.voxel_size[2] == 2
+    for shift, mr in ((0, t1), (4, np.concatenate([t1[..., :1], t1[..., :1], t1[..., :-2]], axis=-1))):
+        kernel = pt.mr_kernel(mr, mask=head, neighbours=6, window=3)
+        expected = pt.kernel_em(y, scenario.A, kernel, iterations=2)
+        assert study.image("K", mr_shift=shift) == pytest.approx(expected, rel=1e-3, abs=1e-2)
+
+
 def test_keys_stay_the_same():
     """Changed keys throw away everybody's results: that has to be meant (then raise ``plan.MEANING``)."""
-    assert keys(SMALL)[:2] == KEYS
+    assert keys(SMALL)[:3] == KEYS
 
 
-KEYS = ["21193ad471159f33e4bfb0fb", "4e2c7f3d3e07394ae0b6cc7b"]
+KEYS = ["21193ad471159f33e4bfb0fb", "4e2c7f3d3e07394ae0b6cc7b", "4cdf24bebf971080e3c84bbe"]
 
 
 def test_names_do_not_count_in_keys():

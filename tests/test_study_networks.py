@@ -13,7 +13,7 @@ METHODS = {
     "U-Net with T1": {"algorithm": "trained_network", "network": "low_count_mr"},
     "DIPRecon": {
         "algorithm": "diprecon", "filters": [2, 4], "start_iterations": 4, "start_fit": 3, "fit_iterations": 2,
-        "kappa": 0.4, "network_seed": 1, "iterations": [1, 2],
+        "kappa": 0.4, "network_seed": 1, "iterations": [1, 2], "average_from": 1, "mr_shift": 2,
     },
     "end to end": {
         "algorithm": "end_to_end_dip", "filters": [2, 4], "start_fit": 3, "iterations": 2, "mr": "none",
@@ -56,7 +56,8 @@ def test_cells_of_fitted_networks_are_those_of_direct_calls(study, scan):
     small = {"start_iterations": 4, "start_fit": 3, "fit_iterations": 2, "kappa": 0.4, "iterations": 2}
     keras.utils.set_random_seed(1)
     network = pt.networks.dip_unet((128, 128, 1), (2, 4))
-    expected = pt.networks.diprecon(y, scenario.A, scenario.truth.t1, network=network, **small)
+    mr = scenario.truth.with_moved_mr((0, 0, 2)).t1
+    expected = pt.networks.diprecon(y, scenario.A, mr, network=network, average_from=1, **small)
     assert study.image("DIPRecon", iteration=2) == pytest.approx(expected, rel=1e-2, abs=0.05)
     keras.utils.set_random_seed(0)
     network = pt.networks.dip_unet((128, 128, 1), (2, 4), last_activation="softplus")
@@ -83,6 +84,9 @@ def test_what_is_refused():
     refused(r"methods.BCD-Net.network: expected one of ced, unet.*got 'nonet'", network="nonet")
     refused(rf"weights: expected {digest('bcd_net')} \(those stored for bcd_net\), got 'abc'", weights="abc")
     refused(r"methods.BCD-Net.iterations", iterations=[1, 2])
+    refused(r"mr_shift: expected only with a network that sees MR \(low_count_mr\), got it with bcd_net", mr_shift=2)
+    with pytest.raises(ValueError, match="mr_shift: expected only with an MR image, got it with mr none"):
+        read(STUDY | {"methods": {"end to end": METHODS["end to end"] | {"mr_shift": [0, 2]}}})
 
 
 def test_weights_that_are_not_there(monkeypatch):

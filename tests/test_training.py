@@ -14,11 +14,12 @@ import pytest
 from processes import run_python
 
 from pettutor import networks
+from pettutor.networks.training import bowsher, scan_files, simulated_scans
 from pettutor.networks.training import data as training_data
-from pettutor.networks.training import scan_files, simulated_scans
 from pettutor.networks.training.data import SubjectSplit, split_subjects
 from pettutor.networks.training.recipes import BUILDERS, RECIPES, Recipe, recipe
 from pettutor.networks.training.scan_files import SimulatedScan
+from pettutor.networks.training.scan_making import phantom_of
 from pettutor.networks.training.simulated_scans import ScanSettings, simulate_scans
 from pettutor.networks.training.stored_weights import FOLDER, pretrained, record_path, stored_networks, weights_path
 from pettutor.networks.training.train import train
@@ -232,11 +233,22 @@ def test_a_damaged_file_is_found_said_and_made_again(how, scans, tmp_path):
         simulate_scans(["mni:0"], SHORT, folder=tmp_path, workers=0)
 
 
+def test_random_lesions_are_as_many_and_as_hot_as_asked():
+    def kinds(**settings):
+        (description,) = ScanSettings(**settings).scans_of("mni:1")
+        return [lesion.kind for lesion in phantom_of(description).lesions]
+
+    assert set(kinds(hot_share=0.0)) == {"cold"} and set(kinds(hot_share=1.0)) == {"hot"}
+    many = [len(kinds(most_lesions=12, seed=seed)) for seed in range(4)]
+    assert max(many) > 4 and len(kinds(most_lesions=1)) == 1
+
+
 def test_every_setting_is_in_the_key():
     others = {
         "size": "mini", "lesions": "none", "lesions_in": "pet", "structure": 0.2, "tracer": "amyloid", "seed": 5,
         "randoms_fraction": 0.1, "scatter_fraction": 0.1, "simulated_fwhm": 4.0, "modelled_fwhm": 3.0,
-        "attenuation_scale": 0.9, "start": "osem", "iterations": 9, "heights": (1.0,), "doses": (0.7,),
+        "attenuation_scale": 0.9, "most_lesions": 5, "hot_share": 0.5,
+        "start": "osem", "iterations": 9, "heights": (1.0,), "doses": (0.7,),
     }  # fmt: skip
     fields = set(ScanSettings.__dataclass_fields__) - {"realisations", "subsets"}
     assert fields == set(others)
@@ -256,6 +268,8 @@ def test_every_setting_is_in_the_key():
         ({"lesions": True}, "lesions: expected one of 'none', 'standard', 'random', got True"),
         ({"iterations": 0}, "iterations: expected a whole number >= 1, got 0"),
         ({"attenuation_scale": -1.0}, "attenuation_scale: expected a number >= 0"),
+        ({"most_lesions": 0}, "most_lesions: expected a whole number >= 1, got 0"),
+        ({"hot_share": 1.5}, "hot_share: expected a number from 0 to 1, got 1.5"),
     ],
 )
 def test_bad_settings(change, message):
@@ -580,6 +594,17 @@ def test_a_recipe_builds_the_same_network_every_time():
 
 
 @needs_keras
+def test_a_network_on_volumes_by_slices_has_the_weights_of_that_on_slices():
+    volumes, slices = recipe("mapem_net", "mini").build(), recipe("mapem_net", "slab").build()
+    assert tuple(volumes.inputs[0].shape) == (None, 31, 128, 128, 1)
+    trained = pretrained("mapem_net", "slab").model.get_weights()
+    volumes.set_weights(trained)
+    for one, other, before in zip(volumes.get_weights(), trained, slices.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert one.shape == before.shape
+
+
+@needs_keras
 def test_the_command_trains_tests_and_writes(tmp_path, folder, monkeypatch):
     from typer.testing import CliRunner
 
@@ -631,6 +656,27 @@ def test_stored_networks_reach_their_figures(name, size, folder):
     network = pretrained(name, size)
     assert network.recipe == recipe(name, size), "the recipe has changed since the network was trained"
     assert check_figures(network, folder) >= 1
+
+
+def test_bowsher_reaches_its_figures_on_the_same_scans(folder):
+    """The mark beside the stored networks, on one of their test scans."""
+    record = json.loads(bowsher.RECORD.read_text(encoding="utf-8"))
+    networks_rows = pretrained_record("ced")["test"]["rows"]
+    assert [row["key"] for row in record["test"]["rows"]] == [row["key"] for row in networks_rows]
+    row = next(row for row in record["test"]["rows"] if row["dose"] == 1)
+    (scan,) = simulate_scans(
+        [row["subject"]], recipe("ced").test_scans(), heights=(row["height"],), doses=(1.0,), realisations=1,
+        folder=folder, workers=0,
+    )  # fmt: skip
+    found = figures_of(bowsher.bowsher_map(scan, row["kappa"]), scan)
+    assert found == pytest.approx(row["bowsher"], rel=0.005, abs=0.005)
+    assert bowsher.summary(record["test"]["rows"]) == record["test"]["summary"]
+    for line in record["test"]["summary"]:
+        assert min(record["kappas"]) < line["kappa"] < max(record["kappas"]), "the best is at the end of what was tried"
+
+
+def pretrained_record(name):
+    return json.loads(record_path(name, "slab").read_text(encoding="utf-8"))
 
 
 def test_all_stored_weights_are_small_and_belong_to_recipes():

@@ -19,10 +19,10 @@ from pettutor.acquisition import gaussian_filter
 from pettutor.arrays import to_numpy
 from pettutor.course.stored import FOLDER
 from pettutor.files import whole_file
+from pettutor.networks.training.bowsher import bowsher_map
 from pettutor.networks.training.recipes import SLAB_HEIGHTS, UNROLLED, recipe
 from pettutor.networks.training.scan_files import grid_of
 from pettutor.networks.training.trained_network import NORMALISER
-from pettutor.reconstruction import bsrem, priors
 
 NETWORKS = ("ced", "unet", "em_net", "mapem_net", "bcd_net")
 SUBJECTS = (1, 4, 16)
@@ -158,19 +158,9 @@ def baseline_rows(scan_folder=None):
             images = [gaussian_filter(scan.start, width, grid) if width else scan.start for scan in scans]
             rows.append({"network": "Gaussian", "setting": width, "test": test} | figures(images, scans))
         for kappa in KAPPAS:
-            images = [bowsher(scan, kappa) for scan in scans]
+            images = [bowsher_map(scan, kappa) for scan in scans]
             rows.append({"network": "Bowsher", "setting": kappa, "test": test} | figures(images, scans))
     return rows
-
-
-def bowsher(scan, kappa):
-    """MAP with Bowsher's prior from T1."""
-    A, scale = scan.acquisition_model(), recipe("ced").scale
-    sensitivity = A.T(np.ones(A.out_shape, np.float32))
-    prior = priors.Bowsher(
-        priors.strength(kappa, sensitivity, scale), scan.t1, similar=3, voxel_size=grid_of("slab").voxel_size
-    )
-    return bsrem(scan.prompts_on(), A, prior, subsets=9, iterations=25, seed=0)
 
 
 def test_network(network, test, scan_folder=None):

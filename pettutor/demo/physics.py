@@ -40,28 +40,32 @@ def with_physics(test, subject, settings, seed, watch):
 
 
 def reconstruct_mapem_net(test, subject):
-    """Reconstruct by the MAPEM-Net that is stored in the package: (image, facts).
+    """Reconstruct by a MAPEM-Net that is stored in the package: (image, facts).
 
-    Its CNN was trained on single slices of other scans. One slice is reconstructed by the network as it is, a volume
-    with the CNN slice by slice and the physics in three dimensions.
+    For volumes it is the one that was trained on volumes of `mini`, whose CNN works slice by slice.
     """
-    from pettutor.networks import pretrained, reconstruct
+    from pettutor.networks import pretrained, recipe, reconstruct
     from pettutor.networks.parts.slice_by_slice import as_volumes
 
-    network = pretrained("mapem_net")
-    recipe, planes = network.recipe, test.image.shape[0]
-    passes, subsets = recipe.scans.iterations, recipe.scans.subsets
+    planes = test.image.shape[0]
+    network = pretrained("mapem_net", "slab" if planes == 1 else "mini")
+    settings, model = network.recipe, network.model
+    if planes not in (1, model.inputs[0].shape[1]):  # another scanner: the same CNN
+        slices = recipe("mapem_net").build()
+        slices.set_weights(model.get_weights())
+        model = as_volumes(slices, planes)
+    passes, subsets = settings.scans.iterations, settings.scans.subsets
     start, _ = whole_run(osem, test.prompts, test.A, iterations=passes, subsets=subsets)
-    model = network.model if planes == 1 else as_volumes(network.model, planes)
     with _interruptible():
         image = reconstruct(model, test.prompts, test.A, to_numpy(start))
-    known = {embedded_number(name) for name in (*recipe.subjects.training, *recipe.subjects.validation)} - {None}
+    known = {embedded_number(name) for name in (*settings.subjects.training, *settings.subjects.validation)} - {None}
     return to_numpy(image), {
         "parameters": model.count_params(),
-        "scale": recipe.scale,
+        "scale": settings.scale,
+        "trained_at": settings.size,
         "start": {"passes": passes, "subsets": subsets},
-        "training_subjects": list(recipe.subjects.training),
-        "training_doses": list(recipe.scans.doses),
+        "training_subjects": list(settings.subjects.training),
+        "training_doses": list(settings.scans.doses),
         "knows_the_subject": embedded_number(subject) in known,
         "slice_by_slice": planes > 1,
     }

@@ -64,8 +64,8 @@ class DemoSettings:
     batch_size: int = 8
     physics_on: tuple = ("cpu", "cuda")
     diprecon: DIPSettings = field(default_factory=DIPSettings)
-    minutes: float = 2.4
-    memory_gb: float = 1.7
+    minutes: float = 2.5
+    memory_gb: float = 1.4
     disk_mb: int = 50
 
     def counts(self, size):
@@ -83,7 +83,7 @@ SETTINGS = {
         memory_gb=1.3,
         disk_mb=20,
     ),
-    "mini": DemoSettings(diprecon=DIPSettings(filters=(4, 8, 16))),  # twice as many filters take 2 GB
+    "mini": DemoSettings(diprecon=DIPSettings(filters=(4, 8, 16))),  # twice as many filters take twice the time
     "mmr": DemoSettings(
         dose=1.0,
         iterations=11,

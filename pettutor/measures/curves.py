@@ -13,7 +13,7 @@ from pettutor.measures.noise import background_std
 from pettutor.measures.recovery import contrast_recovery
 
 LABELS = ("method", "setting", "iteration", "fwhm", "region")
-KEYS = ("subject", "lesions", "counts", *LABELS)
+KEYS = ("subject", "lesions", "counts", "structure", *LABELS)
 MEASURES = ("crc", "crc_error", "std", "nrmse", "bias", "realisations")
 
 
@@ -88,7 +88,8 @@ def curve_table(rows):
     ----------
     rows : pandas.DataFrame
         One row an image, as `image_measures` makes it: ``realisation, crc, std``, and as they are there ``nrmse, bias``
-        and what tells the points apart: ``subject, lesions, counts, method, setting, iteration, fwhm, region``.
+        and what tells the points apart: ``subject, lesions, counts, structure, method, setting, iteration, fwhm,
+        region``.
 
     Returns
     -------
@@ -268,7 +269,7 @@ def _check_columns(table, names, called):
 
 def _check_single(table, called):
     """One curve: a single method, region and subject."""
-    for name in ("subject", "lesions", "counts", "method", "region"):
+    for name in ("subject", "lesions", "counts", "structure", "method", "region"):
         if name in table.columns and table[name].nunique(dropna=False) > 1:
             found = ", ".join(map(str, table[name].unique()))
             raise ValueError(f"{called}: expected one curve, got several of {name}: {found}")

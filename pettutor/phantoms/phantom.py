@@ -88,3 +88,28 @@ class Phantom:
                 regions[name][box] &= cover < 0.01
             regions[lesion.region_name(number)] = mask
         return replace(self, **images, regions=regions, lesions=(*self.lesions, *placed))
+
+    def with_moved_mr(self, shift):
+        """Return a new phantom whose MR images are displaced: a mis-registration of MR to PET.
+
+        Parameters
+        ----------
+        shift : (float, float, float)
+            mm along (z, y, x) by which ``t1`` and ``t2`` move; what comes in from beyond the edge repeats the edge.
+            Values between voxels are interpolated linearly, so fractions of a voxel blur a little.
+
+        Raises
+        ------
+        ValueError
+            Not three finite lengths, or a displacement along z of a single slice.
+        """
+        from scipy.ndimage import shift as displaced
+
+        values = np.asarray(shift, float)
+        if values.shape != (3,) or not np.isfinite(values).all():
+            raise ValueError(f"shift: expected three lengths in mm (z, y, x), got {shift!r}")
+        if values[0] and self.grid.shape[0] == 1:
+            raise ValueError(f"shift: expected none along z of a single slice, got {values[0]:g} mm")
+        voxels = values / self.grid.voxel_size
+        moved = {name: displaced(getattr(self, name), voxels, order=1, mode="nearest") for name in ("t1", "t2")}
+        return replace(self, **moved)

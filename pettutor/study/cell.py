@@ -72,7 +72,7 @@ def _compute(task, result):
     from pettutor.reconstruction import Record
     from pettutor.study.columns import measure
     from pettutor.study.methods import ALGORITHMS
-    from pettutor.study.plan import seed_from
+    from pettutor.study.plan import LATER, seed_from
     from pettutor.study.scenario import scenario_of
 
     begin = time.perf_counter()
@@ -99,7 +99,7 @@ def _compute(task, result):
     seed = seed_from(task["scenario"]["seed"], "order", task["realisation"])
     run = ALGORITHMS[task["algorithm"]].run
     with contextlib.redirect_stdout(io.StringIO()) as said:  # algorithms turn Ctrl-C into a line and half a result
-        run(SimpleNamespace(**task["settings"]), scenario, counts, scenario.A, seed,
+        run(SimpleNamespace(**(LATER | task["settings"])), scenario, counts, scenario.A, seed,
             iterations=last, record=record, callback=look)  # fmt: skip
     if "stopped" in said.getvalue() or record.iterations < last:
         raise KeyboardInterrupt

@@ -95,7 +95,8 @@ def results(study):
     curves = study.curves()
     if curves.empty:
         return "no cell is done"
-    where = [name for name in ("subject", "lesions", "counts") if curves[name].nunique() > 1]
+    where = [name for name in ("subject", "lesions", "counts", "structure") if name in curves]
+    where = [name for name in where if curves[name].nunique() > 1]
     groups = [*where, "method", "setting"]
     last = curves[curves["iteration"] == curves.groupby(groups, sort=False)["iteration"].transform("max")]
     last = last[last["region"] == "grey matter"]

@@ -71,7 +71,7 @@ class Configuration(Strict):
         Also the name of the folder of results.
     size : "slab", "mini" or "mmr"
     subjects : of `pettutor.load_subject`
-    structure : variation inside the tissues, see ``Subject.on``
+    structure : variation inside the tissues, see ``Subject.on``; one value, or a list of values to try
     tracer : "fdg" or "amyloid"
     lesions : words (none, standard, pet_only, mr_only) or mappings with name, where and lesions
     counts : expected trues
@@ -89,7 +89,7 @@ class Configuration(Strict):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
     size: Literal["slab", "mini", "mmr"] = "slab"
     subjects: listed(str) = ("mni:0",)
-    structure: Annotated[float, Field(ge=0, le=1)] = 0.5
+    structure: listed(Annotated[float, Field(ge=0, le=1)]) = (0.5,)
     tracer: Literal["fdg", "amyloid"] = "fdg"
     lesions: listed(LesionSet) = (LesionSet.model_validate("standard"),)
     counts: listed(Positive)

@@ -209,7 +209,7 @@ class Study:
             By default the last of the method, and its narrowest filter.
         realisation : int
         labels
-            subject, lesions, counts, setting (text), or swept settings, where there are several.
+            subject, lesions, counts, structure, setting (text), or swept settings, where there are several.
 
         Raises
         ------
@@ -241,6 +241,7 @@ class Study:
     def __repr__(self):
         c, store = self.configuration, self._store
         sizes = [(len(c.subjects), "subjects"), (len(c.lesions), "lesions"), (len(c.counts), "counts")]
+        sizes += [(len(c.structure), "structures")] if len(c.structure) > 1 else []
         sizes += [(c.realisations, "realisations"), (len(c.methods), "methods")]
         words = " × ".join(f"{number} {name}" for number, name in sizes)
         files = sum(store.part(key).exists() for key in {cell.key for cell in self.cells})

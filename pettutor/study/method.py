@@ -1,6 +1,6 @@
 """What every method of a study is: its settings, and how to run it."""
 
-from pettutor.study.fields import Count, NotNegative, Strict, Swept, reported
+from pettutor.study.fields import Count, Finite, NotNegative, Strict, Swept, reported, swept
 
 
 class Method(Strict):
@@ -23,3 +23,12 @@ class Method(Strict):
     def run(s, scenario, y, A, seed, **loop):
         """Reconstruct with the settings ``s`` (one value each); ``loop``: iterations, record, callback."""
         raise NotImplementedError
+
+
+class SeesMR(Method):
+    """One that is guided by an MR image.
+
+    mr_shift : mm along x by which the MR image that it is given is displaced: a mis-registration
+    """
+
+    mr_shift: swept(Finite) = (0.0,)

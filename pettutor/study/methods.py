@@ -15,7 +15,7 @@ from pettutor.study.fields import (
     swept,
     swept_or_none,
 )
-from pettutor.study.method import Method
+from pettutor.study.method import Method, SeesMR
 from pettutor.study.network_methods import NETWORK_CLASSES
 
 
@@ -54,7 +54,7 @@ class _WithStart(Method):
         return mlem(y, A, iterations=s.mlem_first) if s.mlem_first else None
 
 
-class _Penalised(_WithStart):
+class _Penalised(_WithStart, SeesMR):
     """A prior and its strength: ``kappa`` without unit, or ``beta`` itself.
 
     See `pettutor.priors.strength`; its activity is the truth's mean over the head.
@@ -78,6 +78,8 @@ class _Penalised(_WithStart):
         ):
             if getattr(self, name) is not None and self.prior != prior:
                 raise ValueError(f"{name}: expected only with prior {prior}, got it with {self.prior}")
+        if self.prior != "bowsher" and any(self.mr_shift):
+            raise ValueError(f"mr_shift: expected only with prior bowsher, got it with {self.prior}")
         return self
 
 
@@ -105,7 +107,8 @@ def make_prior(s, scenario):
     if s.prior == "quadratic":
         return priors.Smoothness(beta, voxel_size)
     if s.prior == "bowsher":
-        return priors.Bowsher(beta, scenario.mr_image(s.mr), voxel_size=voxel_size, **given)
+        mr = scenario.here(scenario.mr_image(s.mr, s.mr_shift))
+        return priors.Bowsher(beta, mr, voxel_size=voxel_size, **given)
     return priors.RelativeDifference(beta, voxel_size=voxel_size, **given)
 
 
@@ -136,7 +139,7 @@ class BSREM(_Penalised):
         return bsrem(y, A, make_prior(s, scenario), start=_WithStart.start(s, y, A), **settings, **loop)
 
 
-class KernelEM(Method):
+class KernelEM(SeesMR):
     """``neighbours``, ``sigma``, ``patch`` and ``window`` are those of `pettutor.mr_kernel`."""
 
     algorithm: Literal["kernel_em"]
@@ -153,13 +156,13 @@ class KernelEM(Method):
         settings = {"neighbours": s.neighbours, "sigma": s.sigma, "patch": s.patch, "window": s.window}
 
         def make():
-            images = [getattr(scenario.truth, name) for name in s.mr]
+            images = [scenario.mr_image(name, s.mr_shift) for name in s.mr]
             return mr_kernel(images, mask=scenario.truth.regions["head"], **settings)
 
-        return kernel_em(y, A, scenario.kept(["kernel", s.mr, settings], make), **loop)
+        return kernel_em(y, A, scenario.kept(["kernel", s.mr, s.mr_shift, settings], make), **loop)
 
 
-class DictionaryMAP(_WithStart):
+class DictionaryMAP(_WithStart, SeesMR):
     """A dictionary learnt from the MR image inside the head: see `pettutor.learn_dictionary` and `dictionary_map`.
 
     ``kappa`` is the strength of all patches round a voxel together, without unit; ``beta`` that of one patch.
@@ -190,8 +193,10 @@ class DictionaryMAP(_WithStart):
         learning = {"patch_shape": s.patch, "atoms": s.atoms}
         truth = scenario.truth
         dictionary = scenario.kept(
-            ["dictionary", s.mr, learning],
-            lambda: learn_dictionary(getattr(truth, s.mr), mask=truth.regions["head"], seed=scenario.seed, **learning),
+            ["dictionary", s.mr, s.mr_shift, learning],
+            lambda: learn_dictionary(
+                scenario.mr_image(s.mr, s.mr_shift), mask=truth.regions["head"], seed=scenario.seed, **learning
+            ),
         )
         beta = strength(s, scenario, order=2)
         if s.beta is None:  # a voxel lies in about so many patches

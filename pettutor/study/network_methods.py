@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pettutor.study.fields import Count, Positive, Whole, listed, reported, swept
-from pettutor.study.method import Method
+from pettutor.study.fields import Count, Positive, Whole, listed, reported, swept, swept_or_none
+from pettutor.study.method import SeesMR
 
 NETWORKS = ("ced", "unet", "low_count_mr", "em_net", "mapem_net", "fbsem_net", "bcd_net")
 
 
-class TrainedNetwork(Method):
+class TrainedNetwork(SeesMR):
     """A network with stored weights, from the image that it was trained to start from (its recipe says which).
 
     network : as of `pettutor.networks.pretrained`
@@ -30,6 +30,8 @@ class TrainedNetwork(Method):
         name = data.get("network") if isinstance(data, dict) else None
         if name not in NETWORKS:
             return data
+        if name != "low_count_mr" and data.get("mr_shift", 0) not in (0, [0], (0,)):
+            raise ValueError(f"mr_shift: expected only with a network that sees MR (low_count_mr), got it with {name}")
         found, wanted = digest(name), data.get("weights")
         if wanted not in (None, found):
             raise ValueError(f"weights: expected {found} (those stored for {name}), got {wanted!r}")
@@ -46,7 +48,7 @@ class TrainedNetwork(Method):
             start = mlem(y, A, iterations=scans.iterations)
         else:
             start = osem(y, A, subsets=scans.subsets, iterations=scans.iterations)
-        image = network(start, mr=scenario.truth.t1 / T1_MAXIMUM, prompts=y, A=A)
+        image = network(start, mr=scenario.mr_image("t1", s.mr_shift) / T1_MAXIMUM, prompts=y, A=A)
         finish()
         callback(1, image)
 
@@ -73,7 +75,7 @@ def _stored(name):
     return pretrained(name)
 
 
-class _Fitted(Method):
+class _Fitted(SeesMR):
     """A network that is fitted to the scan; the settings are those of `pettutor.networks.diprecon`.
 
     mr : "none" is the network that sees noise
@@ -86,6 +88,12 @@ class _Fitted(Method):
     last_activation: Literal["relu", "softplus"] = "relu"
     network_seed: swept(Whole) = (0,)
 
+    @model_validator(mode="after")
+    def _fits(self):
+        if self.mr == "none" and any(self.mr_shift):
+            raise ValueError("mr_shift: expected only with an MR image, got it with mr none")
+        return self
+
     @staticmethod
     def network_settings(s, scenario, A):
         """MR and network, as `diprecon` takes them."""
@@ -96,11 +104,13 @@ class _Fitted(Method):
         filters = tuple(s.filters) if s.filters else {True: (8, 16, 32), False: (16, 32, 64, 128)}[A.in_shape[0] == 1]
         shape = A.in_shape[1:] if A.in_shape[0] == 1 else A.in_shape
         network = dip_unet((*shape, 1), filters, last_activation=s.last_activation)
-        mr = None if s.mr == "none" else getattr(scenario.truth, s.mr)
+        mr = None if s.mr == "none" else scenario.mr_image(s.mr, s.mr_shift)
         return {"mr": mr, "network": network, "seed": s.network_seed}
 
 
 class DIPRecon(_Fitted):
+    """``average_from``: from this iteration on, the mean of the images since then is what is reported."""
+
     algorithm: Literal["diprecon"]
     kappa: swept(Positive) = (0.5,)
     image_updates: swept(Count) = (2,)
@@ -110,15 +120,24 @@ class DIPRecon(_Fitted):
     reset_optimiser: swept(bool) = (False,)
     start_iterations: swept(Count) = (60,)
     start_fit: swept(Whole) = (300,)
+    average_from: swept_or_none(Count) = None
 
     @staticmethod
-    def run(s, scenario, y, A, seed, **loop):
+    def run(s, scenario, y, A, seed, *, callback, **loop):
         from pettutor.networks import diprecon
+
+        last = []
+
+        def report(iteration, f):
+            if s.average_from is not None and iteration >= s.average_from:
+                last.append(f)
+                f = (sum(image.astype("float64") for image in last) / len(last)).astype(f.dtype)
+            callback(iteration, f)
 
         names = ("kappa", "image_updates", "fit_iterations", "optimiser", "learning_rate", "reset_optimiser",
                  "start_iterations", "start_fit")  # fmt: skip
         settings = {name: getattr(s, name) for name in names}
-        return diprecon(y, A, **_Fitted.network_settings(s, scenario, A), **settings, **loop)
+        return diprecon(y, A, **_Fitted.network_settings(s, scenario, A), **settings, callback=report, **loop)
 
 
 class EndToEndDIP(_Fitted):

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 # Raised when the meaning of a cell's numbers changes: results of an earlier meaning are then computed anew.
 MEANING = 1
+# Settings that came when there were results already: keys name them only where they differ from this.
+LATER = {"mr_shift": 0.0, "average_from": None}
 
 
 def canonical(data):
@@ -68,17 +70,18 @@ def cells_of(configuration):
 
 
 def scenarios_of(configuration):
-    """What is scanned and how: (plain data, labels) for every subject, lesions and counts."""
+    """What is scanned and how: (plain data, labels) for every subject, lesions, counts and structure."""
     c = configuration
     common = {
-        "size": c.size, "structure": c.structure, "tracer": c.tracer, "seed": c.seed,
+        "size": c.size, "tracer": c.tracer, "seed": c.seed,
         "randoms_fraction": c.randoms_fraction, "scatter_fraction": c.scatter_fraction, "psf": c.psf.model_dump(),
         "model": c.model, "stored_matrix": c.stored_matrix, "device": c.device,
     }  # fmt: skip
-    for subject, lesions, counts in itertools.product(c.subjects, c.lesions, c.counts):
+    for subject, lesions, counts, structure in itertools.product(c.subjects, c.lesions, c.counts, c.structure):
         which = {"where": lesions.where, "lesions": [_plain(lesion) for lesion in lesions.lesions]}
-        scenario = {**common, "subject": subject, "lesions": which, "counts": counts}
-        yield scenario, {"subject": subject, "lesions": lesions.name, "counts": counts}
+        scenario = {**common, "subject": subject, "lesions": which, "counts": counts, "structure": structure}
+        swept = {"structure": structure} if len(c.structure) > 1 else {}
+        yield scenario, {"subject": subject, "lesions": lesions.name, "counts": counts, **swept}
 
 
 def _plain(lesion):
@@ -93,7 +96,9 @@ def settings_of(method):
     for values in itertools.product(*(fixed[name] for name in names)):
         chosen = dict(zip(names, values, strict=True))
         text = ", ".join(f"{name}={_short(chosen[name])}" for name in varied)
-        yield {**fixed, **chosen}, text, {name: chosen[name] for name in varied}
+        settings = {**fixed, **chosen}
+        settings = {name: value for name, value in settings.items() if name not in LATER or value != LATER[name]}
+        yield settings, text, {name: chosen[name] for name in varied}
 
 
 def _short(value):

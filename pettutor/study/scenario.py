@@ -97,9 +97,9 @@ class Scenario:
         """s = Aᵀ1."""
         return self.A.T(self.here(np.ones(self.A.out_shape, np.float32)))
 
-    def mr_image(self, name):
-        """ "t1" or "t2", where the reconstruction runs."""
-        return self.here(getattr(self.truth, name))
+    def mr_image(self, name, shift=0.0):
+        """ "t1" or "t2" on the host, displaced by ``shift`` mm along x: a mis-registration."""
+        return getattr(self.truth.with_moved_mr((0.0, 0.0, shift)) if shift else self.truth, name)
 
     def counts(self, realisation):
         """Prompts of a realisation: float32 sinogram."""

@@ -9,11 +9,12 @@ import pandas as pd
 from pettutor.study.storage import BACKGROUND
 
 WHERE = ["subject", "lesions", "counts", "method", "algorithm", "setting"]
+STRUCTURE = "structure"  # a column only where the study has several
 
 
 def swept_names(cells):
     """Names of all swept settings, in the order of their first use."""
-    known = {*WHERE, "realisation"}
+    known = {*WHERE, STRUCTURE, "realisation"}
     return list(dict.fromkeys(name for cell in cells for name in cell.labels if name not in known))
 
 
@@ -43,7 +44,7 @@ def finished(cells, store):
 
 def _ordered(frame, cells):
     """Columns in one order: labels, swept settings, iteration and fwhm, measures."""
-    labels = ["study", *WHERE[:3], "realisation", *WHERE[3:], *swept_names(cells), "iteration", "fwhm"]
+    labels = ["study", *WHERE[:3], STRUCTURE, "realisation", *WHERE[3:], *swept_names(cells), "iteration", "fwhm"]
     labels = [name for name in labels if name in frame]
     return frame[[*labels, *(name for name in frame if name not in labels)]]
 

@@ -34,6 +34,7 @@ def load(text, name):
         What is no YAML, holds a key twice, or has an empty document; the message names the line.
     """
     loader = _Loader(text)
+    loader.own = {}  # mapping node -> its names, before others are merged into it
     try:
         node = loader.get_single_node()
         if node is None:
@@ -57,17 +58,22 @@ def _plain(loader, node, path, lines, name):
     if not isinstance(node, yaml.MappingNode):
         return loader.construct_object(node, deep=True)
     result = {}
-    loader.flatten_mapping(node)  # "<<: *other"
+    # "<<: *other" puts the other's names first, and those that stand here overrule them
+    own = loader.own.setdefault(id(node), {id(key) for key, _ in node.value})
+    loader.flatten_mapping(node)
+    seen = set()
     for key_node, value_node in node.value:
         key = loader.construct_object(key_node, deep=True)
         line = key_node.start_mark.line + 1
         if not isinstance(key, str):
             raise ValueError(f"{name}, line {line}: expected a name, got {key!r}")
-        if key in result:
+        if key in seen:
             first = lines[(*path, key)]
             raise ValueError(
                 f"{name}, line {line}: expected every name once, got {key!r} again (first on line {first})"
             )
+        if id(key_node) in own:
+            seen.add(key)
         lines[(*path, key)] = line
         result[key] = _plain(loader, value_node, (*path, key), lines, name)
     return result

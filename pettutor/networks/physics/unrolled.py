@@ -140,7 +140,7 @@ def reconstruct(model, prompts, A, start, *, mr=None, background=None):
         inputs["mr"] = np.stack(stacked, axis=-1)
     layers = [layer for layer in model._flatten_layers() if isinstance(layer, ScanLayer)]
     before = [layer.scans for layer in layers]
-    one = Scans()
+    one = Scans(keep_bytes=0)  # nothing goes back through it
     one.add(prompts, A, background)
     attach(model, one)
     try:

@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 from pettutor.networks.training.options import precision, use_all_devices
 from pettutor.networks.training.recipes import BUILDERS, RECIPES, recipe
 from pettutor.networks.training.simulated_scans import scan_cache, simulate_scans
-from pettutor.networks.training.stored_weights import record_path, store, versions
+from pettutor.networks.training.stored_weights import pretrained, record_path, store, versions
 from pettutor.networks.training.train import train
 from pettutor.networks.training.trained_network import TrainedNetwork, as_text, summary, test_figures
 
@@ -59,6 +59,8 @@ def run(name, size="slab", *, out, seed=None, minutes=None, subjects=None, resum
         use_all_devices()
     with precision(policy):
         model = chosen.build()
+    if chosen.starts_from:
+        model.set_weights(pretrained(name, chosen.starts_from).model.get_weights())
     follow = fit_greedily if chosen.is_greedy else fit
     history, words = follow(chosen, model, training, validation, minutes, state, resume, progress)
     say(words)
@@ -83,7 +85,8 @@ def fit(chosen, model, training, validation, minutes, state, resume, progress):
     history = train(
         model, training, validation, scale=chosen.scale, batch_size=chosen.batch_size,
         learning_rate=chosen.learning_rate, multipliers=chosen.multipliers, patience=chosen.patience,
-        round_updates=chosen.round_updates, seed=chosen.seed, folder=state, resume=resume, progress=progress, **limits,
+        round_updates=chosen.round_updates, mr_spots=chosen.mr_spots, seed=chosen.seed, folder=state, resume=resume,
+        progress=progress, **limits,
     )  # fmt: skip
     return history.as_dict(), (
         f"trained: {history.updates[-1]} updates in {history.seconds[-1]:.0f} s, ended by {history.ended}; best on the "

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pettutor.networks.backend import load_keras
+from pettutor.networks.training.mr_spots import with_dark_spots
 
 TEST_SUBJECT = "mni:0"  # what the lessons show
 VALIDATION_SUBJECT = "mni:101"
@@ -92,6 +93,15 @@ def check_apart(training, validation):
         raise ValueError(
             f"validation: expected subjects that are not trained on, got {', '.join(sorted(both))} in both sets"
         )
+
+
+def check_spots(most, model):
+    """Raise ValueError where spots in MR are asked of a network that sees no MR, or are no number."""
+    if isinstance(most, bool) or not isinstance(most, (int, np.integer)) or most < 0:
+        raise ValueError(f"mr_spots: expected a whole number >= 0, got {most!r}")
+    sees_mr = "mr" in [tensor.name for tensor in model.inputs] or model.inputs[0].shape[-1] == 2
+    if most and not sees_mr:
+        raise ValueError(f"mr_spots: expected 0 for a network that sees no MR, got {most}")
 
 
 @dataclass
@@ -195,8 +205,12 @@ def batch_indices(count, batch_size, seed, update):
     return np.array([order[place // count][place % count] for place in places.tolist()])
 
 
-def batch_stream(examples, batch_size, steps, seed):
-    """A ``keras.utils.PyDataset`` of ``steps`` batches; its ``first`` is the number of the first one's update."""
+def batch_stream(examples, batch_size, steps, seed, mr_spots=0, voxel_size=None):
+    """A ``keras.utils.PyDataset`` of ``steps`` batches; its ``first`` is the number of the first one's update.
+
+    With ``mr_spots`` the MR images of every batch get so many dark spots at most (`with_dark_spots`); the seed and the
+    update's number name them.
+    """
     keras = load_keras()
 
     class BatchStream(keras.utils.PyDataset):
@@ -206,6 +220,18 @@ def batch_stream(examples, batch_size, steps, seed):
             return steps
 
         def __getitem__(self, index):
-            return examples.take(batch_indices(len(examples), batch_size, seed, self.first + index))
+            update = self.first + index
+            batch = examples.take(batch_indices(len(examples), batch_size, seed, update))
+            return _spotted(batch, mr_spots, voxel_size, np.random.default_rng([seed, update])) if mr_spots else batch
 
     return BatchStream()
+
+
+def _spotted(batch, most, voxel_size, rng):
+    """A batch with dark spots in its MR images, which are channel 1 of the one input, or the input "mr"."""
+    inputs, targets = batch
+    if isinstance(inputs, dict):
+        mr = with_dark_spots(inputs["mr"][..., 0], most, voxel_size, rng)
+        return {**inputs, "mr": mr[..., None]}, targets
+    mr = with_dark_spots(inputs[..., 1], most, voxel_size, rng)
+    return np.stack([inputs[..., 0], mr], axis=-1), targets

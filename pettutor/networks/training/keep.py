@@ -9,6 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from pettutor.networks.training.bowsher import RECORD as BOWSHER
 from pettutor.networks.training.command import run
 from pettutor.networks.training.recipes import BASELINE_ITERATIONS, RECIPES
 from pettutor.networks.training.stored_weights import FOLDER, pretrained, record_path, stored_networks, weights_path
@@ -47,6 +48,8 @@ def as_markdown():
     rows = [["", "weights", "trained", *(f"dose {line['dose']:.2g}" for line in lines)], ["---"] * (3 + len(lines))]
     for name, key in ((f"MLEM, {BASELINE_ITERATIONS} iterations", "mlem"), ("best Gaussian after it", "gaussian")):
         rows.append([name, "", "", *(cells(line[key]) for line in lines)])
+    mark = json.loads(BOWSHER.read_text(encoding="utf-8"))["test"]["summary"]
+    rows.append(["best Bowsher MAP (T1)", "", "", *(cells(line["bowsher"]) for line in mark)])
     for record in records:
         seconds = record["history"]["seconds"]
         if record["name"] == "bcd_net":

@@ -4,6 +4,7 @@ import importlib
 from dataclasses import asdict, dataclass, field, replace
 
 from pettutor.networks.backend import load_keras
+from pettutor.networks.parts.slice_by_slice import as_volumes
 from pettutor.networks.training.data import SubjectSplit, split_subjects
 from pettutor.networks.training.simulated_scans import ScanSettings
 
@@ -38,6 +39,9 @@ class Recipe:
     epochs, learning_rate, batch_size, multipliers, patience, round_updates : of `train`; `BCDNet.fit` takes the batch
         size, and the epochs for every layer.
     seed : of the weights' start and the order of the examples; the scans have their own.
+    mr_spots : of `train`.
+    by_slices : whether a network on volumes has a CNN on slices, see `as_volumes`.
+    starts_from : size at which the package has weights that the training starts from, if any.
     stored : whether trained weights belong into the package.
     """
 
@@ -60,6 +64,9 @@ class Recipe:
     patience: int | None = 12
     round_updates: int | None = None
     seed: int = 0
+    mr_spots: int = 0
+    by_slices: bool = False
+    starts_from: str | None = None
     stored: bool = False
 
     @property
@@ -91,6 +98,8 @@ class Recipe:
 
     def build(self):
         """The untrained network, seeded: a keras.Model, or a `BCDNet`."""
+        if self.by_slices:
+            return as_volumes(replace(self, size="slab", by_slices=False).build(), self.input_shape[0])
         load_keras().utils.set_random_seed(self.seed)
         module, name = BUILDERS[self.name]
         builder = getattr(importlib.import_module(f"pettutor.networks.{module}"), name)
@@ -109,7 +118,7 @@ class Recipe:
             subjects=replace(self.subjects, training=self.subjects.training[:1]),
             validation_heights=(0.0,), test_heights=(0.0,), test_doses=(1.0,), test_realisations=1,
             options=self.options | ({"unrolls": 2} if self.is_unrolled else {"layers": 2} if self.is_greedy else {}),
-            epochs=2, minutes=None, batch_size=1, round_updates=2, patience=None, stored=False,
+            epochs=2, minutes=None, batch_size=1, round_updates=2, patience=None, starts_from=None, stored=False,
         )  # fmt: skip
 
     def as_dict(self):
@@ -147,8 +156,10 @@ _SLAB = (
     Recipe("unet", "slab", options={"filters": (8, 16, 32)}, minutes=20, stored=True),
     Recipe(
         "low_count_mr", "slab", channels=("pet", "t1"), options={"filters": (8, 16, 32)}, stored=True,
-        # lesions in PET, in MR or in both, so that it may learn to tell them apart (lesson 9 tests how far it has)
-        scans=replace(POST_PROCESSING, doses=(1 / 3, 1.0), lesions_in="any"), minutes=12,
+        # Many lesions, in PET, in MR or in both, so that it may learn to tell them apart (lesson 9 tests it). More of
+        # them cold than hot, and dark spots in T1 alone: else what is dark in T1 means csf to it, whatever PET says.
+        scans=replace(POST_PROCESSING, doses=(1 / 3, 1.0), lesions_in="any", most_lesions=12, hot_share=0.4),
+        mr_spots=4, minutes=20,
     ),
     Recipe("em_net", "slab", multipliers={"raw_alpha": 10.0}, minutes=18, **_UNROLLED_TRAINING),
     Recipe("mapem_net", "slab", multipliers={"raw_kappa": 10.0}, minutes=20, **_UNROLLED_TRAINING),
@@ -159,11 +170,18 @@ _SLAB = (
 
 
 def _mini(slab):
-    """The same in 3-D scans: fewer heights, since a scan has 31 slices. Unrolled networks want a GPU here."""
-    scans = replace(slab.scans, size="mini", heights=(-15.0, 25.0) if slab.is_unrolled else (5.0,))
+    """The same in 3-D scans: fewer heights, since a scan has 31 slices."""
+    mini = replace(
+        slab, size="mini", scans=replace(slab.scans, size="mini", heights=(5.0,)), validation_heights=(5.0,),
+        test_heights=(0.0,), test_realisations=1, stored=False,
+    )  # fmt: skip
+    if not slab.is_unrolled:
+        return mini
+    # An update takes as long as ten at slab: the CNN stays one on slices, and goes on from what it learnt there. New to
+    # it is the noise of a 3-D scan, so a few updates do; two doses, since the slab's weights know one.
     return replace(
-        slab, size="mini", scans=scans, validation_heights=(5.0,), test_heights=(0.0,), test_realisations=1,
-        batch_size=1 if slab.is_unrolled else 8, stored=False,
+        mini, scans=replace(mini.scans, doses=(1 / 3, 1.0)), batch_size=1, learning_rate=1e-3, minutes=35,
+        round_updates=12, by_slices=True, starts_from="slab", stored=slab.name == "mapem_net",
     )  # fmt: skip
 
 

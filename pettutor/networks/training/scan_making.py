@@ -16,7 +16,7 @@ from pettutor.reconstruction import mlem, osem
 from pettutor.simulation import DEFAULT_COUNTS, simulate
 
 T1_MAXIMUM = 200.0  # T1 of the phantoms ends a little below: what the networks see of it is 0 … 1
-MOST_LESIONS = 4  # random ones in a scan
+DRAWN_LESIONS = {"most_lesions": 4, "hot_share": 0.7}  # of random lesions, where a description names no others
 DIAMETERS = (5.0, 16.0)  # mm, of random lesions
 
 
@@ -52,14 +52,15 @@ def _lesions(description, rng):
 
     if description["lesions"] == "standard":
         return [replace(lesion, where=where()) for lesion in STANDARD_LESIONS]
+    d = DRAWN_LESIONS | description
     return [
         Lesion(
             diameter=float(rng.uniform(*DIAMETERS)),
-            kind="hot" if rng.random() < 0.7 else "cold",
+            kind="hot" if rng.random() < d["hot_share"] else "cold",
             blur=float(rng.uniform(0, 2.5)),
             where=where(),
         )
-        for _ in range(rng.integers(1, MOST_LESIONS + 1))
+        for _ in range(rng.integers(1, d["most_lesions"] + 1))
     ]
 
 

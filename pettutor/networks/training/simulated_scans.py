@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from pettutor.arrays import resolve_device
 from pettutor.geometry.presets import PRESETS
 from pettutor.networks.training.scan_files import DamagedScan, SimulatedScan, scan_key, scan_path
-from pettutor.networks.training.scan_making import phantom_of, simulate_scan
+from pettutor.networks.training.scan_making import DRAWN_LESIONS, phantom_of, simulate_scan
 from pettutor.phantoms.lesions import WHERE
 from pettutor.threads import thread_count
 
@@ -42,10 +42,14 @@ class ScanSettings:
     realisations : int
         Scans with other noise, of everything else the same.
     lesions : "none", "standard" or "random"
-        None, the standard four, or one to four of 5 to 16 mm with edges blurred by up to 2.5 mm, hot (7 of 10) or cold
-        (choice). A lesion for which the slice has no room is left out.
+        None, the standard four, or one to ``most_lesions`` of 5 to 16 mm with edges blurred by up to 2.5 mm, hot
+        or cold (choice). A lesion for which the slice has no room is left out.
     lesions_in : "both", "pet", "mr" or "any"
         Images that show them; "any" draws it for each.
+    most_lesions : int
+        Random ones in a scan, at most.
+    hot_share : float
+        Of the random lesions that are hot, the others are cold.
     structure, tracer
         As of ``Subject.on``.
     randoms_fraction, scatter_fraction : float
@@ -70,6 +74,8 @@ class ScanSettings:
     realisations: int = 1
     lesions: str = "random"
     lesions_in: str = "both"
+    most_lesions: int = 4
+    hot_share: float = 0.7
     structure: float = 0.5
     tracer: str = "fdg"
     randoms_fraction: float = 0.3
@@ -98,18 +104,23 @@ class ScanSettings:
             if len(set(values.tolist())) < len(values):
                 raise ValueError(f"{name}: expected each once, got {values.tolist()}")
             object.__setattr__(self, name, tuple(values.tolist()))
-        for name, least in (("realisations", 1), ("iterations", 1), ("subsets", 1), ("seed", 0)):
+        for name, least in (("realisations", 1), ("iterations", 1), ("subsets", 1), ("most_lesions", 1), ("seed", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
                 raise ValueError(f"{name}: expected a whole number >= {least}, got {value!r}")
         if not (np.isfinite(self.attenuation_scale) and self.attenuation_scale >= 0):
             raise ValueError(f"attenuation_scale: expected a number >= 0, got {self.attenuation_scale!r}")
+        if not 0 <= self.hot_share <= 1:
+            raise ValueError(f"hot_share: expected a number from 0 to 1, got {self.hot_share!r}")
 
     def scans_of(self, subject):
         """Descriptions (plain data) of all scans of a subject."""
         common = {n: v for n, v in asdict(self).items() if n not in ("heights", "doses", "realisations")}
         if self.start == "mlem":
             del common["subsets"]
+        for name, usual in DRAWN_LESIONS.items():  # named only where they say something: a scan's name is made of this
+            if self.lesions != "random" or common[name] == usual:
+                del common[name]
         return [
             {"subject": subject, "height": height, "dose": dose, "realisation": number, **common}
             for height, dose, number in itertools.product(self.heights, self.doses, range(self.realisations))

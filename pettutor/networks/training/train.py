@@ -15,8 +15,9 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from pettutor.networks.backend import load_keras
-from pettutor.networks.training.data import batch_stream, check_apart, examples_of, is_unrolled
+from pettutor.networks.training.data import batch_stream, check_apart, check_spots, examples_of, is_unrolled
 from pettutor.networks.training.options import adam
+from pettutor.networks.training.scan_files import grid_of
 from pettutor.networks.training.state import TrainingState
 
 
@@ -69,6 +70,7 @@ def train(
     patience=None,
     round_updates=None,
     mirror=None,
+    mr_spots=0,
     seed=0,
     folder=None,
     resume=True,
@@ -106,6 +108,9 @@ def train(
     mirror : bool, optional
         Show every image mirrored left to right as well. Default: for post-processing networks. A mirrored image does
         not fit the counts of an unrolled network: there it is an error.
+    mr_spots : int
+        Dark spots, at most, that every MR image gets anew in every training step, and PET does not
+        (`pettutor.networks.training.mr_spots`): so that the network learns not to invent them.
     seed : int
         Names the order of the examples, by ``keras.utils.set_random_seed`` everything else that is drawn.
     folder : path, optional
@@ -144,6 +149,7 @@ def train(
     unrolled = is_unrolled(model)
     if mirror and unrolled:
         raise ValueError("mirror: expected False for an unrolled network (a mirrored image does not fit its counts)")
+    check_spots(mr_spots, model)
     numbers = iter(register(model, [*training, *validation])) if unrolled else None
 
     def examples(scans):
@@ -162,13 +168,15 @@ def train(
         "seed": seed, "batch_size": batch_size, "learning_rate": learning_rate, "updates": planned, "minutes": minutes,
         "round_updates": steps, "scale": scale, "examples": len(shown), "multipliers": multipliers or {},
         "patience": patience, "scans": [scan.key for scan in [*training, *validation]],
+        **({"mr_spots": mr_spots} if mr_spots else {}),
     }  # fmt: skip
     state = TrainingState(model, TrainingHistory(), described, folder)
     if resume:
         state.restore()
     history = state.history
     if not history.ended:
-        stream = batch_stream(shown, batch_size, steps, seed)
+        voxel_size = grid_of(training[0].description["size"]).voxel_size
+        stream = batch_stream(shown, batch_size, steps, seed, mr_spots, voxel_size)
         limits = {"planned": planned, "seconds": minutes and 60 * minutes, "steps": steps, "patience": patience}
         keeper = _keeper(keras, state, stream, limits, learning_rate, callback, progress)
         with contextlib.closing(keeper.bar):

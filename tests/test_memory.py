@@ -1,0 +1,46 @@
+"""Memory that is freed goes back to the system."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from pettutor import memory
+
+CODE = """
+import sys
+import psutil
+from pettutor.memory import return_freed_memory
+
+if sys.argv[1] == "with":
+    assert return_freed_memory()
+own = psutil.Process().memory_info
+for _ in range(3):
+    bytearray(5_000_000)  # freed at once: glibc now takes blocks of this size from its heap
+blocks, small = [], []
+for _ in range(40):
+    blocks.append(bytearray(4_000_000))
+    small.append(bytearray(100_000))  # in between, so that the heap cannot shrink
+full = own().rss
+del blocks
+print((full - own().rss) / 160e6)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the setting is one of glibc")
+def test_freed_memory_goes_back():
+    if not memory.return_freed_memory():
+        pytest.skip("the C library is not glibc")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    shares = {}
+    for how in ("with", "without"):
+        done = subprocess.run([sys.executable, "-c", CODE, how], capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr
+        shares[how] = float(done.stdout)
+    assert shares["with"] > 0.9 and shares["without"] < 0.5
+
+
+def test_another_system_is_left_as_it_is(monkeypatch):
+    monkeypatch.setattr(memory.sys, "platform", "darwin")
+    assert memory.return_freed_memory() is False
