@@ -234,6 +234,19 @@ def test_every_combination_of_swept_settings():
     assert cells[1].task["settings"]["sigma"] == 1.0
 
 
+def test_a_stop_between_a_cell_s_file_and_its_count(tmp_path, monkeypatch):
+    write = Store.write
+
+    def write_and_stop(store, cell, result):
+        write(store, cell, result)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "write", write_and_stop)
+    study = pt.Study(SMALL, out=tmp_path)
+    summary = study.run(workers=0, progress=False)
+    assert summary.stopped and (summary.computed, summary.waiting) == (1, len(study.cells) - 1) and study.done == 1
+
+
 def test_structure_can_be_swept():
     cells = cells_of(read(changed("structure", [0, 0.5]))[0])
     assert [cell.labels["structure"] for cell in cells] == [0.0] * 6 + [0.5] * 6

@@ -101,6 +101,8 @@ def run_cells(cells, store, *, workers=None, scheduler=None, device="auto", dash
                         keep(cell, result)
     except KeyboardInterrupt:
         summary.stopped = True
+        # it may have come between a cell's file and its count
+        summary.computed = sum(store.read(cell.key) is not None for cell in todo)
     summary.seconds = time.perf_counter() - begin
     return summary
 
