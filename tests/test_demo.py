@@ -10,13 +10,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from backends import backend_is_installed
 
 import pettutor.demo as demo
 from pettutor.demo import folder as folders
 from pettutor.demo import stages
 from pettutor.demo.settings import embedded_number, image_grid, other_subjects
 from pettutor.geometry import Scanner
-from pettutor.networks import choose_backend
 from pettutor.report import verdict as report_verdict
 from pettutor.report.figure import head_box
 from pettutor.report.page import COLUMNS
@@ -32,14 +32,6 @@ QUICK = replace(
     diprecon=demo.DIPSettings(passes=2, filters=(4, 8), start_fit=12, iterations=2, fit_iterations=1, average_from=2),
 )
 NETWORKS = ("ced", "mapem_net", "diprecon")
-
-
-def has_keras():
-    try:
-        choose_backend()
-    except ImportError:
-        return False
-    return True
 
 
 def run(out, **changes):
@@ -92,7 +84,7 @@ def strict(constant):
 
 def test_everything_is_there_and_nothing_else(result):
     names = {path.name for path in result.folder.iterdir()}
-    images = {"truth", "mlem", "gaussian", "t1", "mu", *(NETWORKS if has_keras() else ())}
+    images = {"truth", "mlem", "gaussian", "t1", "mu", *(NETWORKS if backend_is_installed() else ())}
     assert names == {"report.html", "figure.png", "results.json", "images.npz", *(f"{n}.nii.gz" for n in images)}
     assert names <= set(folders.FILES)
     assert set(result.images) == images and result.report.exists()
@@ -107,7 +99,7 @@ def test_results_are_strict_json_and_what_was_returned(result):
     assert {"pettutor", "numpy", "python"} <= set(read["versions"])
     assert read["peak_memory_mb"] > 50 and read["settings"]["device"] == "cpu"
     stage_seconds = [s for name, s in read["seconds"].items() if name != "total"]
-    assert len(stage_seconds) == (8 if has_keras() else 4)
+    assert len(stage_seconds) == (8 if backend_is_installed() else 4)
     assert 0 < sum(stage_seconds) <= read["seconds"]["total"]
 
 
@@ -256,7 +248,7 @@ def test_grids_are_the_networks():
 @pytest.fixture
 def stand_in(monkeypatch):
     """Something that takes no time in the place of the CED."""
-    if not has_keras():
+    if not backend_is_installed():
         pytest.skip("no Keras backend is installed")
     facts = {"training_subjects": ["mni:1"], "validation_subject": "mni:2"}
     curve = {"loss": [0.2, 0.1], "validation_loss": [0.3, 0.2], "epochs": 2, "best_epoch": 2}
@@ -307,7 +299,7 @@ def test_ctrl_c_inside_a_network_stops_the_demo(earlier, monkeypatch, stand_in, 
 
 
 def test_the_network_of_dip_recon_stays_in_its_box():
-    if not has_keras():
+    if not backend_is_installed():
         pytest.skip("no Keras backend is installed")
     from pettutor.demo.physics import network_in_box
 

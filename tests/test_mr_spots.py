@@ -2,23 +2,13 @@
 
 import numpy as np
 import pytest
+from backends import needs_keras
 from scipy.ndimage import label
 
 from pettutor import networks
 from pettutor.networks.training import data, mr_spots
 
 SIZE = (5.0, 2.0, 3.0)  # mm
-
-
-def backend_is_installed():
-    try:
-        networks.choose_backend()
-    except ImportError:
-        return False
-    return True
-
-
-needs_keras = pytest.mark.skipif(not backend_is_installed(), reason="no Keras backend is installed")
 
 
 def brains(shape=(3, 60, 50)):

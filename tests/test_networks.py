@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from backends import needs_keras
 from processes import run_python
 
 from pettutor import networks
@@ -13,17 +14,6 @@ from pettutor.networks import backend
 from pettutor.networks.training import slicewise as training
 
 LAYERS = [20, 76, 296, 1168, 1736, 436, 110, 28]
-
-
-def backend_is_installed():
-    try:
-        networks.choose_backend()
-    except ImportError:
-        return False
-    return True
-
-
-needs_keras = pytest.mark.skipif(not backend_is_installed(), reason="no Keras backend is installed")
 
 
 # ---- the model ---------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from backends import needs_keras
 from processes import run_python
 
 from pettutor import networks
@@ -23,19 +24,9 @@ from pettutor.networks.training.scan_making import phantom_of
 from pettutor.networks.training.simulated_scans import ScanSettings, simulate_scans
 from pettutor.networks.training.stored_weights import FOLDER, pretrained, record_path, stored_networks, weights_path
 from pettutor.networks.training.train import train
-from pettutor.networks.training.trained_network import TrainedNetwork, figures_of
+from pettutor.networks.training.trained_network import TrainedNetwork, figures_of, summary
 from pettutor.networks.unet import unet
 
-
-def backend_is_installed():
-    try:
-        networks.choose_backend()
-    except ImportError:
-        return False
-    return True
-
-
-needs_keras = pytest.mark.skipif(not backend_is_installed(), reason="no Keras backend is installed")
 SHORT = ScanSettings(iterations=4, heights=(0.0,))
 
 
@@ -670,7 +661,7 @@ def test_bowsher_reaches_its_figures_on_the_same_scans(folder):
     )  # fmt: skip
     found = figures_of(bowsher.bowsher_map(scan, row["kappa"]), scan)
     assert found == pytest.approx(row["bowsher"], rel=0.005, abs=0.005)
-    assert bowsher.summary(record["test"]["rows"]) == record["test"]["summary"]
+    assert summary(record["test"]["rows"], ("bowsher",), "kappa") == record["test"]["summary"]
     for line in record["test"]["summary"]:
         assert min(record["kappas"]) < line["kappa"] < max(record["kappas"]), "the best is at the end of what was tried"
 

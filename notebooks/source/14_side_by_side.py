@@ -72,24 +72,33 @@ def trained(name):
 
 
 # %% [markdown]
-# `HostMemory` looks how far the process grows while a method runs. The first network on TensorFlow pays for the others:
-# it loads the library's kernels.
+# `HostMemory` looks how far the process grows while a method runs. First those that need no training.
 
 # %%
+images, table = {}, {}
+
+
+def measure(methods):
+    for name, method in methods.items():
+        memory, begin = HostMemory(), time.perf_counter()
+        images[name], grown = memory.peak_of(method)
+        found = pt.networks.figures_of(images[name], scan)
+        table[name] = {"seconds": time.perf_counter() - begin, "MB": grown / 1e6, "NRMSE %": found["nrmse"],
+                       "CRC grey": found["grey"], "CRC lesions": found["lesions"]}  # fmt: skip
+
+
 methods = {"MLEM": lambda: pt.mlem(y, A, iterations=60)}
 methods["MLEM + Gaussian"] = lambda: pt.best_gaussian(mlem, scan.truth, grid, mask=head)[1]
-methods |= {"Bowsher MAP": bowsher, "kernel EM": kernel, "DIPRecon": diprecon}
+measure(methods | {"Bowsher MAP": bowsher, "kernel EM": kernel, "DIPRecon": diprecon})
+
+# %% [markdown]
+# Then those that were trained. The first network on TensorFlow pays for the others: it loads the library's kernels.
+
+# %%
 stored = {"CED": "ced", "U-Net": "unet", "U-Net with T1": "low_count_mr", "EM-Net": "em_net"}
 stored |= {"MAPEM-Net": "mapem_net", "FBSEM-Net": "fbsem_net", "BCD-Net": "bcd_net"}
-methods |= {name: trained(network) for name, network in stored.items()}
-methods["CED"]()  # loads what all networks need
-images, table = {}, {}
-for name, method in methods.items():
-    memory, begin = HostMemory(), time.perf_counter()
-    images[name], grown = memory.peak_of(method)
-    found = pt.networks.figures_of(images[name], scan)
-    table[name] = {"seconds": time.perf_counter() - begin, "MB": grown / 1e6, "NRMSE %": found["nrmse"],
-                   "CRC grey": found["grey"], "CRC lesions": found["lesions"]}  # fmt: skip
+trained("ced")()  # loads what all networks need
+measure({name: trained(network) for name, network in stored.items()})
 print(pd.DataFrame(table).T.to_string(float_format="{:.2f}".format))
 
 # %%

@@ -30,12 +30,18 @@ class TrainedNetwork(SeesMR):
         name = data.get("network") if isinstance(data, dict) else None
         if name not in NETWORKS:
             return data
-        if name != "low_count_mr" and data.get("mr_shift", 0) not in (0, [0], (0,)):
-            raise ValueError(f"mr_shift: expected only with a network that sees MR (low_count_mr), got it with {name}")
         found, wanted = digest(name), data.get("weights")
         if wanted not in (None, found):
             raise ValueError(f"weights: expected {found} (those stored for {name}), got {wanted!r}")
         return {**data, "weights": found}
+
+    @model_validator(mode="after")
+    def _fits(self):
+        if self.network != "low_count_mr" and any(self.mr_shift):
+            raise ValueError(
+                f"mr_shift: expected only with a network that sees MR (low_count_mr), got it with {self.network}"
+            )
+        return self
 
     @staticmethod
     def run(s, scenario, y, A, seed, *, iterations, record, callback):

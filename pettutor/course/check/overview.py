@@ -25,7 +25,7 @@ class Progress:
     """
 
     def __init__(self, entries, file, problem):
-        self.states = {name: entries.get(name, {}).get("state", "not yet") for name in EXERCISES}
+        self.states = _states(entries)
         self.file, self.problem = file, problem
 
     @property
@@ -64,6 +64,10 @@ class Progress:
             f'<table><tr><th style="text-align: left">lesson</th><th style="text-align: left">exercises with a check'
             f"</th></tr>{rows}</table><p>{html.escape(self._end())}<br>{words}</p>"
         )
+
+
+def _states(entries):
+    return {name: entries.get(name, {}).get("state", "not yet") for name in EXERCISES}
 
 
 def by_lesson():
@@ -161,7 +165,7 @@ def _files(sources):
 
 def _row(path):
     entries, problem = read(path)
-    states = {name: entries.get(name, {}).get("state", "not yet") for name in EXERCISES}
+    states = _states(entries)
     row = {"student": path.resolve().parent.name if path.name == FILE_NAME else path.stem}
     row["solved"] = sum(state == "right" for state in states.values())
     row["tried in vain"] = sum(state == "wrong" for state in states.values())

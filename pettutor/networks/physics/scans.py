@@ -142,7 +142,7 @@ class Scans:
             A = AcquisitionBatch([c.operator for c in chosen])
             expected = self._expected_counts(chosen, A, images)
             ratios = self._over_scans(ratio, chosen, expected)
-            if keep:
+            if keep and self.keep_bytes:
                 if self._going_back:  # a new training step: what the last one has left (its first layer's) goes
                     self._expected.clear()
                     self._going_back = False

@@ -7,12 +7,12 @@ import json
 
 import numpy as np
 
-from pettutor.arrays import to_numpy
+from pettutor.arrays import array_module, to_numpy
 from pettutor.networks.training.recipes import SCALE, recipe
 from pettutor.networks.training.scan_files import grid_of
 from pettutor.networks.training.simulated_scans import simulate_scans
 from pettutor.networks.training.stored_weights import FOLDER, versions
-from pettutor.networks.training.trained_network import figures_of
+from pettutor.networks.training.trained_network import figures_of, summary
 from pettutor.reconstruction import bsrem, priors
 
 RECORD = FOLDER / "bowsher-slab.json"
@@ -21,19 +21,41 @@ SIMILAR, SUBSETS, ITERATIONS = 3, 9, 25
 
 
 def bowsher_map(scan, kappa):
-    """MAP with Bowsher's prior from the scan's T1: float32 image."""
+    """MAP with Bowsher's prior from the scan's T1.
+
+    Parameters
+    ----------
+    scan : SimulatedScan
+    kappa : float
+        Strength without unit, see `pettutor.priors.strength`; the typical activity is what networks see as 1.
+
+    Returns
+    -------
+    float32 image (z, y, x), activity.
+    """
     A, prompts = scan.acquisition_model(), scan.prompts_on()
-    sensitivity = A.T(np.ones(A.out_shape, np.float32))
+    sensitivity = A.T(array_module(prompts).ones(A.out_shape, np.float32))
     voxel_size = grid_of(scan.description["size"]).voxel_size
     prior = priors.Bowsher(priors.strength(kappa, sensitivity, SCALE), scan.t1, similar=SIMILAR, voxel_size=voxel_size)
     return to_numpy(bsrem(prompts, A, prior, subsets=SUBSETS, iterations=ITERATIONS, seed=0))
 
 
 def test_figures(scans, kappas=KAPPAS):
-    """Figures of every scan, as those of a network: a list of dict with ``subject``, ``height``, ``dose``,
-    ``realisation``, ``key`` (of the scan), ``kappa`` and ``bowsher``: ``nrmse`` (%), ``grey``, ``lesions``.
+    """Figures of every scan, as those of a network.
 
     As with the Gaussian filter the strength is the best one for the test images themselves, one a dose.
+
+    Parameters
+    ----------
+    scans : list of SimulatedScan
+    kappas : sequence of float
+        Strengths to try.
+
+    Returns
+    -------
+    list of dict
+        One a scan: ``subject``, ``height``, ``dose``, ``realisation``, ``key`` (of the scan), ``kappa`` and
+        ``bowsher``, a dict: ``nrmse`` (%), ``grey`` and ``lesions`` (contrast recovery against white matter).
     """
     rows = []
     for dose in sorted({scan.dose for scan in scans}):
@@ -46,24 +68,15 @@ def test_figures(scans, kappas=KAPPAS):
     return rows
 
 
-def summary(rows):
-    """Means over the scans of each dose: a list of dict with ``dose``, ``scans``, ``kappa``, ``bowsher``."""
-    lines = []
-    for dose in sorted({row["dose"] for row in rows}):
-        group = [row for row in rows if row["dose"] == dose]
-        means = {name: float(np.mean([row["bowsher"][name] for row in group])) for name in group[0]["bowsher"]}
-        lines.append({"dose": dose, "scans": len(group), "kappa": group[0]["kappa"], "bowsher": means})
-    return lines
-
-
 def main():
     """Measure and keep."""
     chosen = recipe("ced")
     scans = simulate_scans(chosen.subjects.test, chosen.test_scans())
     rows = test_figures(scans)
+    test = {"rows": rows, "summary": summary(rows, ("bowsher",), "kappa")}
     record = {
         "name": "bowsher", "size": "slab", "similar": SIMILAR, "subsets": SUBSETS, "iterations": ITERATIONS,
-        "kappas": KAPPAS, "test": {"rows": rows, "summary": summary(rows)}, "versions": versions(),
+        "kappas": KAPPAS, "test": test, "versions": versions(),
     }  # fmt: skip
     RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 

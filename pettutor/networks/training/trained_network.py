@@ -155,13 +155,28 @@ def figures_of(image, scan):
     return figures
 
 
-def summary(rows):
-    """Means of `test_figures` over the scans of each dose: a list of dict."""
+def summary(rows, images=IMAGES, setting="gaussian_mm"):
+    """Means of `test_figures` over the scans of each dose.
+
+    Parameters
+    ----------
+    rows : list of dict
+        As of `test_figures`.
+    images : sequence of str
+        Whose figures.
+    setting : str
+        What was chosen for a dose, and is the same in all its rows.
+
+    Returns
+    -------
+    list of dict
+        One a dose: ``dose``, ``scans`` (how many), the setting, and the mean figures of each image.
+    """
     result = []
     for dose in sorted({row["dose"] for row in rows}):
         group = [row for row in rows if row["dose"] == dose]
-        line = {"dose": dose, "scans": len(group), "gaussian_mm": group[0]["gaussian_mm"]}
-        for who in IMAGES:
+        line = {"dose": dose, "scans": len(group), setting: group[0][setting]}
+        for who in images:
             names = [n for n in ("nrmse", "grey", "lesions") if all(n in row[who] for row in group)]
             line[who] = {n: float(np.mean([row[who][n] for row in group])) for n in names}
         result.append(line)
