@@ -42,6 +42,18 @@ def return_freed_memory():
     return all([mallopt(M_MMAP_THRESHOLD, LARGE), mallopt(M_ARENA_MAX, 2)])
 
 
+def peak_memory():
+    """Most memory that this process has held so far (resident), bytes."""
+    if sys.platform == "win32":
+        import psutil
+
+        return psutil.Process().memory_info().peak_wset
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
 def size_in_words(size):
     """Bytes in words: "11.6 GB"."""
     for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):

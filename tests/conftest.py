@@ -16,6 +16,10 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("PETTUTOR_PROGRESS", "off")  # nothing that a test does is anybody's progress
 
+if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)) > 1:  # processes side by side: a core for each
+    for variable in ("PETTUTOR_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ.setdefault(variable, "1")
+
 # simulated scans that tests and lessons share in one run, and nothing of another version
 SCAN_CACHE = "PETTUTOR_SCAN_CACHE"
 

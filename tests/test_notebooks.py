@@ -15,6 +15,7 @@ from pettutor.course.check.exercise import EXERCISES
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 LIMIT = 60  # seconds for a cell that names no other limit by a tag limit=SECONDS
+MOST_MEMORY = 1.5  # GB of a lesson
 LONGEST_CELL = 20  # lines of code; more wants to be a function of the library
 
 
@@ -54,44 +55,82 @@ if "matplotlib.pyplot" in sys.modules:
     sys.modules["matplotlib.pyplot"].close("all")
 get_ipython().run_line_magic("reset", "-f")
 """
+# what the first cells of a notebook have left, kept for the next notebook that begins with the same cells
+KEEP = """
+import builtins, shutil
+builtins.kept_names = {{name: value for name, value in globals().items() if not name.startswith("_")}}
+shutil.copytree({folder!r}, {kept!r})
+"""
+GO_ON = """
+import builtins, shutil
+shutil.copytree({kept!r}, {folder!r}, dirs_exist_ok=True)
+globals().update(builtins.kept_names)
+"""
+
+
+MEMORY = "from pettutor.memory import peak_memory\nprint(peak_memory())"
+
+
+def equal_cells(notebooks):
+    """How many cells all notebooks begin with; none where they all are the same."""
+    if len(notebooks) < 2:
+        return 0
+    both = zip(*(notebook.cells for notebook in notebooks), strict=False)
+    return next((n for n, cells in enumerate(both) if len({(cell.cell_type, cell.source) for cell in cells}) > 1), 0)
 
 
 def run_notebooks(*paths, folder):
-    """Run one after the other in a kernel of this environment; gives the seconds of each code cell, a list for each.
+    """Run one after the other in a kernel of this environment.
 
-    The first has the kernel fresh; the others, which are nearly the same, find the libraries loaded.
+    Gives the seconds of each code cell, a list for each notebook, and the most memory that the kernel held, GB.
+
+    The first has the kernel fresh; the others find the libraries loaded, and go on from what the cells left that they
+    all begin with: those run once.
     """
     notebooks = [nbformat.read(path, as_version=4) for path in paths]
+    shared = equal_cells(notebooks)
     client = NotebookClient(
         notebooks[0], timeout_func=limit_of, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
     )
     seconds = []
     with client.setup_kernel():
         for number, notebook in enumerate(notebooks):
-            own = folder / f"{number}"
-            own.mkdir()
-            notebook.cells.insert(0, nbformat.v4.new_code_cell(AFRESH.format(folder=str(own))))
+            names = {"folder": str(folder / f"{number}"), "kept": str(folder / "kept")}
+            (folder / f"{number}").mkdir()
             client.nb = notebook
             client.reset_execution_trackers()
+
+            def hidden(code, notebook=notebook, names=names):
+                notebook.cells.append(nbformat.v4.new_code_cell(code.format(**names)))
+                client.execute_cell(notebook.cells[-1], len(notebook.cells) - 1)
+                return "".join(output.get("text", "") for output in notebook.cells.pop().outputs)
+
+            hidden(AFRESH)
+            if shared and number:
+                hidden(GO_ON)
             seconds.append([])
-            for index, cell in enumerate(notebook.cells):
+            for index, cell in enumerate(list(notebook.cells)):
+                if index == shared and shared and not number:
+                    hidden(KEEP)
+                if number and index < shared:
+                    continue
                 start = time.perf_counter()
                 client.execute_cell(cell, index)
-                if cell.cell_type == "code" and index:
+                if cell.cell_type == "code":
                     seconds[-1].append(time.perf_counter() - start)
-    return seconds
+        return seconds, float(hidden(MEMORY)) / 1e9
 
 
 @pytest.mark.parametrize("paths", lessons(), ids=lambda paths: paths[0].stem)
 def test_lesson(paths, tmp_path, monkeypatch):
     monkeypatch.setenv("PETTUTOR_SIZE", os.environ.get("PETTUTOR_SIZE", "slab"))
     monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel's own, so that pictures are really drawn
-    if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)) > 1:  # kernels side by side: a core for each
-        for variable in ("PETTUTOR_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
-            monkeypatch.setenv(variable, "1")
     progress = tmp_path / "progress.json"
     monkeypatch.setenv("PETTUTOR_PROGRESS", str(progress))
-    for path, seconds in zip(paths, run_notebooks(*paths, folder=tmp_path), strict=True):
+    times, memory = run_notebooks(*paths, folder=tmp_path)
+    print(f"memory: {memory:.2f} GB")
+    assert memory <= MOST_MEMORY, f"the kernel held {memory:.2f} GB, expected at most {MOST_MEMORY} GB"
+    for path, seconds in zip(paths, times, strict=True):
         where = path.relative_to(NOTEBOOKS)
         print(f"{where}: {sum(seconds):.1f} s in {len(seconds)} cells, the longest {max(seconds, default=0):.1f} s")
     states = pt.course.progress(progress).states
@@ -135,6 +174,18 @@ def test_the_runner_notices_an_error(tmp_path):
     second = notebook(tmp_path, left, "x / 0", name="01_try.ipynb")
     with pytest.raises(CellExecutionError, match="name 'x' is not defined"):
         run_notebooks(first, second, folder=tmp_path)
+
+
+def test_what_both_begin_with_runs_once(tmp_path):
+    """The second goes on from what the equal cells left: not from what the first made of it, in names or in files."""
+    begin = "from pathlib import Path\nx, made = 1, Path('made')\nmade.open('a').write('a')"
+    first = notebook(tmp_path, begin, "x, z = 2, 3\nmade.write_text('b')\nPath('mine').touch()")
+    second = notebook(
+        tmp_path, begin, "assert x == 1 and 'z' not in globals()",
+        "assert made.read_text() == 'a' and not Path('mine').exists()", name="01_try.ipynb",
+    )  # fmt: skip
+    times, memory = run_notebooks(first, second, folder=tmp_path)
+    assert list(map(len, times)) == [2, 2] and 0.03 < memory < 1
 
 
 def test_the_runner_notices_a_slow_cell(tmp_path):

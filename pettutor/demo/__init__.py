@@ -18,6 +18,7 @@ from pettutor import __version__
 from pettutor.arrays import announce_once, resolve_device
 from pettutor.demo.folder import staged, write_json
 from pettutor.demo.settings import SETTINGS, DemoSettings, DIPSettings, image_grid, other_subjects
+from pettutor.memory import peak_memory
 
 __all__ = ["SETTINGS", "DIPSettings", "DemoResult", "DemoSettings", "run_demo"]
 
@@ -189,10 +190,10 @@ def _compute(size, subject, device, seed, settings, progress, staging):
         _save_images(staging, images, grid)
         bar.update()
         results["seconds"] = watch.seconds | {"total": time.perf_counter() - begin}
-        results["peak_memory_mb"] = peak_memory_mb()
+        results["peak_memory_mb"] = peak_memory() / 1e6
         write_report(staging, results, images, grid)
     results["seconds"] = watch.seconds | {"total": time.perf_counter() - begin}
-    results["peak_memory_mb"] = peak_memory_mb()
+    results["peak_memory_mb"] = peak_memory() / 1e6
     results["files"] = sorted([*(path.name for path in staging.iterdir()), "results.json"])
     write_json(staging / "results.json", results)
     return results, images
@@ -291,15 +292,3 @@ def _check_memory(size, settings):
     available = psutil.virtual_memory().available / 1e9
     if available < 0.8 * settings.memory_gb:
         raise MemoryError(f"--size {size} takes about {settings.memory_gb:g} GB, {available:.1f} GB are free")
-
-
-def peak_memory_mb():
-    """Most memory (resident) that this process has had, MB."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        import psutil
-
-        return psutil.Process().memory_info().peak_wset / 1e6
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6

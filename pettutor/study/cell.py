@@ -5,7 +5,6 @@ import io
 import os
 import platform
 import socket
-import sys
 import time
 import traceback
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from pettutor import __version__
+from pettutor.memory import peak_memory
 
 
 @dataclass
@@ -120,7 +120,7 @@ def account(seconds):
     """Where and when a cell was computed."""
     return {
         "seconds": seconds,
-        "process_peak_memory_mb": _peak_memory(),
+        "process_peak_memory_mb": peak_memory() / 1e6,
         "worker": f"{socket.gethostname()}:{os.getpid()}",
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions(),
@@ -139,15 +139,3 @@ def versions():
         "scipy": scipy.__version__,
         "numba": numba.__version__,
     }
-
-
-def _peak_memory():
-    """Highest memory of this process so far, MB."""
-    if sys.platform == "win32":
-        import psutil
-
-        return psutil.Process().memory_info().peak_wset / 1e6
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3

@@ -15,6 +15,7 @@ from math import prod
 
 import numpy as np
 
+from pettutor.memory import peak_memory
 from pettutor.networks.backend import load_keras
 from pettutor.networks.physics.scans import KEEP_BYTES, Scans
 
@@ -297,19 +298,7 @@ def _run_here(kind, scanner, planes, counts, filters, unrolls, seed, keep_bytes)
         begin = time.perf_counter()
         model.train_on_batch(inputs, target)
         seconds = time.perf_counter() - begin
-    return StepCost(kind, seconds, max(_peak() - before, 0))
-
-
-def _peak():
-    """Highest memory of this process so far, bytes."""
-    if sys.platform == "win32":
-        import psutil
-
-        return psutil.Process().memory_info().peak_wset
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return StepCost(kind, seconds, max(peak_memory() - before, 0))
 
 
 if __name__ == "__main__":
