@@ -159,6 +159,7 @@ def lab(
     ] = None,
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of JupyterLab.")] = None,
+    teacher: Annotated[bool, typer.Option("--teacher", help="Copy the teacher's notebooks as well.")] = False,
     launch: Annotated[bool, typer.Option("--launch/--copy-only", help="Start JupyterLab after copying.")] = True,
     debug: Debug = False,
 ):
@@ -177,7 +178,7 @@ def lab(
         if folder is None:
             here = Path.cwd()
             folder = here if (here / course.MANIFEST).exists() else here / "pettutor-lessons"
-        report = course.copy_lessons(folder)
+        report = course.copy_lessons(folder, teacher=teacher)
         folder = report.folder
         typer.echo(str(report))
     if not launch:

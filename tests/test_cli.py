@@ -206,7 +206,12 @@ def packaged(tmp_path):
     """Lessons as a wheel carries them."""
     folder = tmp_path / "packaged"
     (folder / "solutions").mkdir(parents=True)
-    for name in ("01_phantom.ipynb", "00_start_here.ipynb", "solutions/00_start_here.ipynb"):
+    (folder / "teacher").mkdir()
+    for name in (
+        "01_phantom.ipynb",
+        "00_start_here.ipynb",
+        *(f"{p}/00_start_here.ipynb" for p in ("solutions", "teacher")),
+    ):
         (folder / name).write_text(json.dumps(NOTEBOOK))
     return folder
 
@@ -251,6 +256,12 @@ def test_lab_hands_the_rest_to_jupyterlab(launched, tmp_path):
 def test_lab_copy_only(launched, tmp_path):
     assert run("lab", "--copy-only", "--dir", tmp_path / "mine").exit_code == 0
     assert (tmp_path / "mine" / "01_phantom.ipynb").exists() and not launched
+    assert not (tmp_path / "mine" / "teacher").exists()
+
+
+def test_lab_for_a_teacher(launched, tmp_path):
+    assert run("lab", "--copy-only", "--teacher", "--dir", tmp_path / "mine").exit_code == 0
+    assert (tmp_path / "mine" / "teacher" / "00_start_here.ipynb").exists()
 
 
 def test_lab_in_a_checkout_opens_in_place(launched, packaged, monkeypatch):

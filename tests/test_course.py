@@ -40,7 +40,10 @@ answer = 42
 # end of solution
 
 # %% [markdown] tags=["solution"]
-# only when solved
+# only when solved, see [words](glossary.ipynb#a)
+
+# %% [markdown] tags=["teacher"]
+# **3 minutes, areas.** Say "square".
 
 # %% tags=["student"]
 "your turn"
@@ -92,7 +95,7 @@ def cells(path):
 
 def test_student_and_solution(book):
     assert {p.name for p in build.build(book)} == {"03_area.ipynb"}
-    student, solution = cells(book / "03_area.ipynb"), cells(book / "solutions" / "03_area.ipynb")
+    student, solution, teacher = (cells(book / place / "03_area.ipynb") for place in build.PLACES)
     assert [c.cell_type for c in student] == ["markdown", *["code"] * 5]
     assert [c.cell_type for c in solution] == ["markdown", "code", "code", "markdown", "code", "code"]
     assert student[0].source == solution[0].source == "# A lesson\nwith $x^2$"
@@ -101,7 +104,31 @@ def test_student_and_solution(book):
     assert solution[1].source == head + "    square = r**2\n    return math.pi * square" + tail
     assert (student[2].source, solution[2].source) == (build.DEFAULT_STUB, "answer = 42")
     assert student[1].metadata == {"tags": ["limit=90"]}
-    assert (student[3].source, solution[3].source) == ('"your turn"', "only when solved")
+    assert student[3].source == '"your turn"'
+    assert solution[3].source == "only when solved, see [words](../glossary.ipynb#a)"
+    note = teacher.pop(4)
+    assert [(c.cell_type, c.source) for c in teacher] == [(c.cell_type, c.source) for c in solution]
+    assert note.source.startswith("<div") and '**For the teacher.** **3 minutes, areas.** Say "square".' in note.source
+
+
+def test_a_note_is_in_words(book):
+    path = book / "source" / "03_area.py"
+    path.write_text(SOURCE.replace('[markdown] tags=["teacher"]\n# **3 minutes, areas.**', 'tags=["teacher"]\n#'))
+    with pytest.raises(ValueError, match="cell 5: expected words in a cell tagged 'teacher', got code"):
+        build.build_lesson(path)
+
+
+def test_the_glossary_beside_the_lessons(book, check):
+    notebooks, glossary = book / "notebooks", book / "docs" / "glossary.md"
+    notebooks.mkdir()
+    (book / "source").rename(notebooks / "source")
+    glossary.parent.mkdir()
+    glossary.write_text("# Words\n\n| **area** | [3](../notebooks/03_area.ipynb) |\n")
+    build.build(notebooks)
+    (cell,) = cells(notebooks / "glossary.ipynb")
+    assert (cell.cell_type, cell.source) == ("markdown", "# Words\n\n| **area** | [3](03_area.ipynb) |")
+    glossary.write_text("# Other words\n")
+    assert check(notebooks)[1].splitlines() == ["glossary.ipynb is not what its source makes"]
 
 
 def test_notebooks_are_plain_and_always_the_same(book):
@@ -157,16 +184,19 @@ def check(capsys):
 
 
 def test_check_finds_what_drifted(book, check):
-    assert check(book)[1].splitlines() == ["03_area.ipynb is missing", "solutions/03_area.ipynb is missing"]
+    missing = [f"{place}03_area.ipynb is missing" for place in ("", "solutions/", "teacher/")]
+    assert check(book)[1].splitlines() == missing
     build.build(book)
     assert check(book) == (0, "")
     assert build.build(book) == []
     text = (book / "03_area.ipynb").read_text()
     (book / "03_area.ipynb").write_text(text.replace("pi times", "tau times"))
     (book / "solutions" / "09_old.ipynb").write_text(text)
+    (book / "teacher" / "08_old.ipynb").write_text(text)
     code, words = check(book)
     assert code == 1
-    assert words.splitlines() == ["03_area.ipynb is not what its source makes", "solutions/09_old.ipynb has no source"]
+    ends = ["solutions/09_old.ipynb has no source", "teacher/08_old.ipynb has no source"]
+    assert words.splitlines() == ["03_area.ipynb is not what its source makes", *ends]
 
 
 def test_check_without_lessons(tmp_path, check):
@@ -181,7 +211,7 @@ def test_the_command_names_what_is_wrong(book):
 
     assert run("--folder", book) == (
         0,
-        f"wrote {book / '03_area.ipynb'}\nwrote {book / 'solutions' / '03_area.ipynb'}\n",
+        "".join(f"wrote {book / place / '03_area.ipynb'}\n" for place in build.PLACES),
     )
     (book / "source" / "03_area.py").write_text("# %%\n# solution:\n")
     code, words = run("--folder", book)
@@ -201,12 +231,14 @@ def test_the_notebooks_here_are_what_their_sources_make():
 def lessons(tmp_path):
     source = tmp_path / "lessons"
     (source / "solutions").mkdir(parents=True)
-    for name in ("00_a.ipynb", "01_b.ipynb", "solutions/01_b.ipynb", "notes.ipynb"):
+    (source / "teacher").mkdir()
+    for name in ("00_a.ipynb", "01_b.ipynb", "solutions/01_b.ipynb", "notes.ipynb", TEACHERS, "glossary.ipynb"):
         (source / name).write_text(f"first {name}")
     return source
 
 
-ALL = ["00_a.ipynb", "01_b.ipynb", "solutions/01_b.ipynb"]
+TEACHERS = "teacher/00_a.ipynb"
+ALL = ["00_a.ipynb", "01_b.ipynb", "solutions/01_b.ipynb", "glossary.ipynb"]
 
 
 def test_copy_adds_all(lessons, tmp_path):
@@ -216,6 +248,13 @@ def test_copy_adds_all(lessons, tmp_path):
     assert {p.relative_to(mine).as_posix() for p in mine.rglob("*") if p.is_file()} == {*ALL, folder.MANIFEST}
     assert (mine / "01_b.ipynb").read_text() == "first 01_b.ipynb"
     assert course.lessons(mine) == [mine / "00_a.ipynb", mine / "01_b.ipynb"]
+
+
+def test_the_teacher_gets_more(lessons, tmp_path):
+    course.copy_lessons(tmp_path / "mine", source=lessons)
+    report = course.copy_lessons(tmp_path / "mine", source=lessons, teacher=True)
+    assert report.added == [TEACHERS] and report.unchanged == ALL
+    assert (tmp_path / "mine" / TEACHERS).read_text() == f"first {TEACHERS}"
 
 
 def test_copy_again_changes_nothing(lessons, tmp_path):
@@ -241,7 +280,7 @@ def test_edited_lessons_are_never_touched_and_others_are_updated(lessons, tmp_pa
         assert (mine / "00_x.ipynb").read_text() == "my own file"
         assert report.outdated == ["01_b.ipynb"] and report.kept == ["solutions/01_b.ipynb"]
         assert "newer version: 01_b.ipynb" in str(report) and "kept as you edited them: solutions" in str(report)
-    assert report.unchanged == ["00_a.ipynb"]
+    assert report.unchanged == ["00_a.ipynb", "glossary.ipynb"]
 
 
 def test_a_removed_lesson_comes_back(lessons, tmp_path):

@@ -79,13 +79,20 @@ def equal_cells(notebooks):
     return next((n for n, cells in enumerate(both) if len({(cell.cell_type, cell.source) for cell in cells}) > 1), 0)
 
 
-def run_notebooks(*paths, folder):
+def keep_executed(path, notebook, folder):
+    """Keep a notebook as it ran, at its place below ``notebooks/`` in a folder."""
+    kept = Path(folder) / path.relative_to(path.parents[1] if path.parent.name == "solutions" else path.parent)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, kept)
+
+
+def run_notebooks(*paths, folder, keep=None):
     """Run one after the other in a kernel of this environment.
 
     Gives the seconds of each code cell, a list for each notebook, and the most memory that the kernel held, GB.
 
     The first has the kernel fresh; the others find the libraries loaded, and go on from what the cells left that they
-    all begin with: those run once.
+    all begin with: those run once. ``keep`` names a folder for what ran, with its outputs.
     """
     notebooks = [nbformat.read(path, as_version=4) for path in paths]
     shared = equal_cells(notebooks)
@@ -94,7 +101,7 @@ def run_notebooks(*paths, folder):
     )
     seconds = []
     with client.setup_kernel():
-        for number, notebook in enumerate(notebooks):
+        for number, (path, notebook) in enumerate(zip(paths, notebooks, strict=True)):
             names = {"folder": str(folder / f"{number}"), "kept": str(folder / "kept")}
             (folder / f"{number}").mkdir()
             client.nb = notebook
@@ -113,11 +120,15 @@ def run_notebooks(*paths, folder):
                 if index == shared and shared and not number:
                     hidden(KEEP)
                 if number and index < shared:
+                    if cell.cell_type == "code":
+                        cell.outputs = notebooks[0].cells[index].outputs
                     continue
                 start = time.perf_counter()
                 client.execute_cell(cell, index)
                 if cell.cell_type == "code":
                     seconds[-1].append(time.perf_counter() - start)
+            if keep:
+                keep_executed(path, notebook, keep)
         return seconds, float(hidden(MEMORY)) / 1e9
 
 
@@ -127,7 +138,10 @@ def test_lesson(paths, tmp_path, monkeypatch):
     monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel's own, so that pictures are really drawn
     progress = tmp_path / "progress.json"
     monkeypatch.setenv("PETTUTOR_PROGRESS", str(progress))
-    times, memory = run_notebooks(*paths, folder=tmp_path)
+    keep = os.environ.get("PETTUTOR_EXECUTED")  # what the site is built from: docs/build.py --executed
+    if keep:
+        monkeypatch.setenv("PETTUTOR_LIVE_PAGES", "1")
+    times, memory = run_notebooks(*paths, folder=tmp_path, keep=keep)
     print(f"memory: {memory:.2f} GB")
     assert memory <= MOST_MEMORY, f"the kernel held {memory:.2f} GB, expected at most {MOST_MEMORY} GB"
     for path, seconds in zip(paths, times, strict=True):
@@ -169,22 +183,29 @@ def test_the_runner_notices_an_error(tmp_path):
     """Also in the second notebook of a kernel, which has neither names nor files nor figures of the first."""
     from nbclient.exceptions import CellExecutionError
 
-    first = notebook(tmp_path, "x, os = 1, 2\nimport matplotlib.pyplot as plt\nplt.figure()\nopen('made', 'w').close()")
+    first = notebook(
+        tmp_path, "x, os = 1, 2\nimport matplotlib.pyplot as plt\nplt.figure()\nopen('made', 'w').close()\nprint(x)"
+    )
     left = "import matplotlib.pyplot as plt, os\nassert not os.listdir() and not plt.get_fignums()"
     second = notebook(tmp_path, left, "x / 0", name="01_try.ipynb")
     with pytest.raises(CellExecutionError, match="name 'x' is not defined"):
-        run_notebooks(first, second, folder=tmp_path)
+        run_notebooks(first, second, folder=tmp_path, keep=tmp_path / "kept")
+    (ran,) = nbformat.read(tmp_path / "kept" / "00_try.ipynb", as_version=4).cells
+    assert ran.source.startswith("x, os = 1, 2") and [output.text for output in ran.outputs] == ["1\n"]
+    assert not (tmp_path / "kept" / "01_try.ipynb").exists(), "what has not run to its end"
 
 
 def test_what_both_begin_with_runs_once(tmp_path):
     """The second goes on from what the equal cells left: not from what the first made of it, in names or in files."""
-    begin = "from pathlib import Path\nx, made = 1, Path('made')\nmade.open('a').write('a')"
+    begin = "print('once')\nfrom pathlib import Path\nx, made = 1, Path('made')\nmade.open('a').write('a')"
     first = notebook(tmp_path, begin, "x, z = 2, 3\nmade.write_text('b')\nPath('mine').touch()")
     second = notebook(
         tmp_path, begin, "assert x == 1 and 'z' not in globals()",
         "assert made.read_text() == 'a' and not Path('mine').exists()", name="01_try.ipynb",
     )  # fmt: skip
-    times, memory = run_notebooks(first, second, folder=tmp_path)
+    times, memory = run_notebooks(first, second, folder=tmp_path, keep=tmp_path / "kept")
+    outputs = nbformat.read(tmp_path / "kept" / "01_try.ipynb", as_version=4).cells[0].outputs
+    assert outputs[0].text == "once\n"
     assert list(map(len, times)) == [2, 2] and 0.03 < memory < 1
 
 

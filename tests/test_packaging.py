@@ -144,7 +144,9 @@ def test_the_wheel_carries_what_the_package_needs(wheel):
         if path.is_file() and path.suffix not in (".pyc", ".nbi", ".nbc") and "__pycache__" not in path.parts:
             assert path.relative_to(ROOT).as_posix() in wheel, f"{path} is not in the wheel"
     lessons = ROOT / "notebooks"
-    for path in [*lessons.glob("*.ipynb"), *lessons.glob("solutions/*.ipynb"), *lessons.glob("source/*.py")]:
+    for path in (path for kind in ("*", "solutions/*", "teacher/*", "source/*") for path in lessons.glob(kind)):
+        if path.is_dir():
+            continue
         assert f"pettutor/course/{path.relative_to(ROOT).as_posix()}" in wheel
     assert any(name.endswith("licenses/LICENSE") for name in wheel)
 

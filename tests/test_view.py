@@ -337,6 +337,15 @@ def test_mime_bundle_has_the_widget_a_picture_and_words():
     assert data["text/plain"] == "VolumeViewer of 1 panel: truth 3 × 40 × 50"
 
 
+def test_pages_get_the_viewer_itself_where_they_ask_for_it(monkeypatch):
+    viewer = volshow({"truth": ramp(3, 40, 50)})
+    assert "text/html" not in viewer._repr_mimebundle_()[0]
+    monkeypatch.setenv("PETTUTOR_LIVE_PAGES", "1")
+    data, _ = viewer._repr_mimebundle_()
+    assert data["text/html"] == html.embed(viewer, fallback=False) and "image/png" in data
+    assert data["text/html"].startswith('<div class="pettutor-viewer">') and "<img" not in data["text/html"]
+
+
 def test_exported_notebooks_show_the_picture():
     import nbformat
     from nbconvert import HTMLExporter, MarkdownExporter

@@ -16,6 +16,12 @@
 # 4. explain planes, segments and span in 3-D;
 # 5. project with `X`, back-project with `X.T`, test that the two belong together, and say why back projection is not
 #    reconstruction.
+#
+# Words and symbols: [glossary](glossary.ipynb).
+
+# %% [markdown] tags=["teacher"]
+# **In class 45 minutes.** The sinogram must be understood before lunch. Everything else here (span, michelogram) may be
+# left for reading. Bring a sheet of paper and a pencil per student: they draw the trace of a point before they see it.
 
 # %%
 import matplotlib.pyplot as plt
@@ -62,6 +68,11 @@ for ax in (ring, zoom):
     ax.set(aspect="equal", xlabel="x (mm), left to right")
 ring.invert_yaxis()
 plt.show()
+
+# %% [markdown] tags=["teacher"]
+# **12 minutes, ring and sinogram.** Answers to the prediction: a point draws half a sine; a point in the middle draws a
+# straight line down the middle bins; further out the amplitude grows. Let them draw it first. Then let one student walk
+# round a chair and call out "left" and "right": that is the sine.
 
 # %% [markdown]
 # Two things to remember for later: neighbouring blocks meet at an angle (the enlargement shows it), and the lines of
@@ -117,6 +128,15 @@ show_sinogram(ax, sinogram[plane], f"A point at x = {point_at[2]:.0f}, y = {poin
 ax.plot(bin_of(predicted), np.arange(scanner.views), color="tab:red", lw=1, label="x₀ cos φ + y₀ sin φ")
 ax.legend()
 plt.show()
+
+# %% [markdown] tags=["teacher"]
+# **10 minutes, true lines and gaps.** Near the middle of the ring nobody would notice the naive geometry; at its edge
+# the naive lines are many millimetres off. Answer to the prediction about a broken crystal: diagonals. Say clearly that
+# a gap is *no information*, not "no activity": filtered back projection does not know the difference, and its streaks
+# are the proof.
+#
+# Expected at `slab`: the brightest voxel is 5.2 mm off with naive lines, 0.8 mm with the true ones; 79.0 % of the bins
+# are live.
 
 # %% [markdown]
 # Half a period of a sine: hence the name sinogram. (The other half would be the same lines seen from their other
@@ -228,6 +248,13 @@ for ax, image, extent, title in (
 fig.colorbar(shown, ax=axs, label="activity (a. u.)")
 plt.show()
 
+# %% [markdown] tags=["teacher"]
+# **5 minutes, the third dimension.** Enough for most classes: a plane of the sinogram belongs to a pair of rings, and
+# the span says how many are added up. `mini` has span 3, the mMR span 11. Answer to the prediction: with span 1 each
+# recorded pair of rings is a plane of its own; the table prints the numbers.
+#
+# Expected at `slab`: `mini` has 175 planes with span 3 and 250 with span 1.
+
 # %% [markdown]
 # ## Into the third dimension
 #
@@ -291,6 +318,15 @@ for name, span in (("slab", 1), ("mini", 3), ("mini", 1), ("mmr", 11), ("mmr", 1
 # %%
 direct_planes = scanner.segments[0].planes
 pt.volshow(brain[direct_planes], titles="brain", xlabels="bin", ylabels="view", cmaps="gray_r", units="a. u. · mm")
+
+# %% [markdown] tags=["teacher"]
+# **10 minutes, projection and back projection.** Write the inner-product test on the board and leave it there: it comes
+# back in lessons 3, 5, 8 and 11. Answer to the prediction: no, the naive back projection does not pass, and no constant
+# repairs it, since the ratio changes with the place. A typical misunderstanding: that $X^T$ is nearly $X^{-1}$. The
+# $1/r$ curve is the answer.
+#
+# Expected at `slab`: the ratio of the naive pair is 0.499 in the middle and 0.411 at 0.8 of the radius, that of `X` and
+# `X.T` 1.00000.
 
 # %% [markdown]
 # ## Two operations: `X` and `X.T`
@@ -376,6 +412,13 @@ pt.volshow({"truth": truth.pet, "back projection": smeared}, grid=grid, vmins=0,
 # So $X^T$ is not $X^{-1}$. But it is a part of every way back: it carries what the *lines* know to the *voxels*.
 # Lesson 5 puts it to work: back-project not the counts, but how much they disagree with what the present image
 # predicts.
+
+# %% [markdown] tags=["teacher"]
+# **8 minutes, exercises.** Exercise 1, common mistake: sine and cosine exchanged; the red curve then runs mirrored or
+# shifted. Exercise 2: `&` with the live bins is forgotten, so that gaps count as lost. Exercise 3: question 6 has the
+# answer; with one ring the sensitivity is largest towards the edge, with several round the middle of the axis.
+#
+# Expected at `slab`: exercise 2: 6.2 %.
 
 # %% [markdown]
 # ## Exercises

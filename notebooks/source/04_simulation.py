@@ -16,6 +16,12 @@
 # 3. explain gaps, normalisation, resolution, randoms and scatter by their pictures;
 # 4. check that counts are Poisson distributed, and say why "add some Gaussian noise" is a wrong model;
 # 5. predict how image noise changes with the counts, and simulate a scan with `pt.simulate` that can be repeated.
+#
+# Words and symbols: [glossary](glossary.ipynb).
+
+# %% [markdown] tags=["teacher"]
+# **In class 45 minutes.** One sentence holds the lesson together; say it at the beginning, in the middle and at the
+# end: *do not correct the data, describe them.* If time is short, leave out exercise 3.
 
 # %%
 import matplotlib.pyplot as plt
@@ -54,6 +60,14 @@ pt.volshow({"x: activity": truth.pet}, grid=grid, units="activity")
 
 # %%
 pt.volshow({"Xx: line integrals": integrals[direct]}, xlabels="bin", ylabels="view", units="activity · mm")
+
+# %% [markdown] tags=["teacher"]
+# **12 minutes, the perfect scan and attenuation.** Collect guesses for the share that survives along the longest line
+# before the cell runs: most guess too high. Let the cell fail and wait: somebody will find the factor of ten (µ is per
+# cm, the projector works in mm). Exercise 1: $e^{-0.096 \cdot 20} = 0.147$. Common mistakes, which the check names: 200
+# instead of 20, the radius instead of the diameter, the wrong sign, the factor twice for two photons.
+#
+# Expected at `slab`: 9.1e-10 survive with the wrong unit, 12 % with the right one.
 
 # %% [markdown]
 # ## 2 Attenuation: most pairs never arrive
@@ -119,6 +133,12 @@ print(f"predicted {predicted:.4f}, projector {factors.min():.4f}")
 # %%
 pt.course.check.water_attenuation(predicted)
 
+# %% [markdown] tags=["teacher"]
+# **5 minutes, cupping.** Answer to the prediction: not by the same factor; the centre suffers most, since its lines
+# cross the most water. Ask what a doctor would see: a cold centre.
+#
+# Expected at `slab`: 0.06 in the centre and 0.28 at the rim; 1.00 and 1.00 with attenuation in the model.
+
 # %% [markdown]
 # ## 3 What if we forget it?
 #
@@ -150,6 +170,13 @@ for (name, image), style in zip(images.items(), ("k--", "C1", "C0"), strict=True
 ax.set(xlabel="x (mm)", ylabel="activity", title="Profile through the middle: cupping")
 ax.legend(loc="center", fontsize=8)
 fig.tight_layout()
+
+# %% [markdown] tags=["teacher"]
+# **6 minutes, normalisation and blur.** Answer to the prediction: it does not average out. The pattern is the same in
+# every scan, so that a longer scan makes it *more* visible, not less. Of the blur say that grey matter is a ribbon of 2
+# to 4 mm and the scanner sees 4.5 mm.
+#
+# Expected at `slab`: spread in the water 2.9 % ignored, 0.4 % in the model; grey matter 122.5 sharp, 108.0 blurred.
 
 # %% [markdown]
 # This dish shape is called **cupping**. Lines through the centre cross the most water and lose the most, so the
@@ -212,6 +239,10 @@ for region in ("grey matter", "white matter", "csf"):
     print(f"{region:15s} {truth.pet[mask].mean():8.1f} {blurred[mask].mean():8.1f}")
 pt.volshow({"x": truth.pet, "Hx, 4.5 mm": blurred}, grid=grid, vmins=0, vmaxs=130, units="activity")
 
+# %% [markdown] tags=["teacher"]
+# **5 minutes, randoms and scatter.** Common mistake: "randoms are noise". They are counts like all others, with a mean
+# that we know well; what we do not know is which ones they are.
+
 # %% [markdown]
 # Grey matter is a ribbon of 2-4 mm. Blur takes activity out of it and puts it into white matter and into the fluid
 # (**csf**), which has no activity at all. This loss of contrast in small structures is the **partial-volume
@@ -241,6 +272,13 @@ for name in ("trues", "scatter", "randoms"):
 ax.set(xlabel="bin", ylabel="counts, sum over views", title="What one plane of the sinogram is made of", ylim=(0, None))
 ax.legend(fontsize=8)
 fig.tight_layout()
+
+# %% [markdown] tags=["teacher"]
+# **10 minutes, Poisson.** Answers to the predictions: the variance of the Poisson draws lies on the line "variance =
+# mean", that of the constant Gaussian is flat. Four times the counts leave half the noise in the image. Two images are
+# a small sample, so accept 1.8 to 2.2.
+#
+# Expected at `slab`: noise 14.7, 6.8 and 3.3 %.
 
 # %% [markdown]
 # (The teeth are gaps again: at every ninth bin fewer views meet one.) At the edge of the field of view there is no
@@ -321,6 +359,14 @@ for share in (1 / 16, 1 / 4, 1):
     step = f", {noise[-2] / noise[-1]:.2f} times less" if len(noise) > 1 else ""
     print(f"{share * 0.5e6:9,.0f} trues: noise {100 * noise[-1]:.1f} % of the mean{step}")
 pt.volshow(shown, grid=P.grid, vmins=0, vmaxs=150, units="activity")
+
+# %% [markdown] tags=["teacher"]
+# **7 minutes, the whole scan, and exercise 2.** Warn of the one trap: the seed of `pt.simulate` draws the *detectors*
+# as well as the noise. For many scans of one scanner it is `data.realisation(seed)`.
+#
+# Exercise 2, common mistakes, which the check names: the blur forgotten, the background inside the brackets, a division
+# by the attenuation, 2.5 in place of 4.5 mm. Exercise 3: the gain is bounded by $T^2/R$; more tracer helps less and
+# less.
 
 # %% [markdown]
 # Four times the counts, about half the noise (two images are a small sample): noise goes with

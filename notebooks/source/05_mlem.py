@@ -15,6 +15,12 @@
 # 4. say what MLEM guarantees (likelihood, positivity, total counts) and what it does not (a good image);
 # 5. choose when to stop and how much to filter, and name the price of both;
 # 6. watch, stop and resume a reconstruction.
+#
+# Words and symbols: [glossary](glossary.ipynb).
+
+# %% [markdown] tags=["teacher"]
+# **In class 60 minutes.** The most important lesson. Nobody should leave it without having written the update with
+# their own hands. What can go: the Gibbs artefact, the search of exercise 2, the volume.
 
 # %% [markdown]
 # ## The workbench
@@ -57,6 +63,13 @@ def error(image):
 
 pt.volshow({"x, to be found": truth.pet}, grid=grid, units="activity", vmaxs=150)
 
+# %% [markdown] tags=["teacher"]
+# **8 minutes, least squares.** Answer to the prediction: it fits better and better, and the image gets worse. Insist
+# that the solver is *good*: it solves the wrong problem. Two reasons to collect on the board: activity is not negative,
+# and bins do not deserve equal trust.
+#
+# Expected at `slab`: error 50, 41, 38 and 45 % after 5, 10, 15 and 20 iterations, 15 % of the head negative at the end.
+
 # %% [markdown]
 # ## A first try: least squares
 #
@@ -90,6 +103,15 @@ for k in (5, 10, 15, 20):
         f"iteration {k:2}: error {error(x):5.1f} %, negative voxels {(x[head] < 0).mean():4.0%}, least {x.min():6.1f}"
     )
 pt.volshow({f"least squares, {k}": path[k - 1] for k in (5, 10, 20)}, grid=grid, vmins=-50, vmaxs=150, cmaps="gray")
+
+# %% [markdown] tags=["teacher"]
+# **17 minutes, the derivation and exercise 1.** Derive it at the board with one bin and two voxels: who owns the count?
+# Then read the update aloud: project, compare by division, back-project, multiply. Ten minutes for the exercise; walk
+# round.
+#
+# The check names the mistake. The three that come most often: the background is forgotten in the expected counts, the
+# division by $s$ is missing, the ratio is upside down. The stub is the library's update, so a notebook that was not
+# touched runs on; the check then says "not yet".
 
 # %% [markdown]
 # **It fails in two ways.** Negative activity (what should that be?), in a good part of the head. And soon the error
@@ -153,6 +175,13 @@ print(f"largest difference from pt.mlem: {np.abs(mine - theirs).max() / theirs.m
 
 # %%
 pt.course.check.em_update(my_mlem)
+
+# %% [markdown] tags=["teacher"]
+# **10 minutes, what it does.** Answer to the prediction: likelihood and noise go up all the time, the error turns
+# round. Let the class move the frame slider: first a blur, then a brain, then a storm. Write on the board: *the image
+# that explains the counts best is not the best image.*
+#
+# Expected at `slab`: least error 37.2 % after 22 iterations.
 
 # %% [markdown]
 # ## What MLEM does
@@ -226,6 +255,14 @@ pt.mlem(clean.prompts, B, iterations=3, callback=lambda k, x: print(f"  after {k
 print(f"with background: measured {y.sum(dtype=float):,.0f}")
 for k in (1, 2, 5, 40):
     print(f"  after {k}: {A.expected(frames[k - 1]).sum(dtype=float):,.0f}")
+
+# %% [markdown] tags=["teacher"]
+# **10 minutes, what is missing in the model.** Three ways with the randoms: look *outside* the head. Then the two
+# discs: the right PSF gives the small disc back and lets the large one overshoot. Answer to the prediction: no, it must
+# not; the edges overshoot (Gibbs).
+#
+# Expected at `slab`: activity outside the head 0.34 in the model, 2.50 forgotten, 0.69 subtracted; discs with the true
+# PSF 5.25 and 5.52, without 4.34 and 5.01.
 
 # %% [markdown]
 # With background the total is only approached, since part of the excess is blamed on $r$. It is a good check of any
@@ -303,6 +340,13 @@ for width in (0, 2.5):
     print(f"  PSF {width} mm: {min(course):.1f} % (iteration {int(np.argmin(course)) + 1})")
 print(f"  PSF 4.5 mm: {errors[:20].min():.1f} % (iteration {int(errors[:20].argmin()) + 1})")
 
+# %% [markdown] tags=["teacher"]
+# **10 minutes, noise against contrast.** Here the picture comes in that all later lessons use: contrast upwards, noise
+# to the right, top left is best. Let everybody mark where they would stop. There is no right answer, and that is the
+# point. Exercise 2, common mistake: first the best iterations, then the best width; the two depend on each other.
+#
+# Expected at `slab`: exercise 2: 40 iterations and 5.5 mm, 36.4 %.
+
 # %% [markdown]
 # The model of the resolution also smooths the noise (it couples neighbouring voxels), so the error turns round later.
 #
@@ -356,6 +400,11 @@ print(f"{chosen[0]} iterations and {chosen[1]} mm: {error(final):.1f} %; best wi
 
 # %%
 pt.course.check.filter_search(search)
+
+# %% [markdown] tags=["teacher"]
+# **5 minutes, stop and resume; exercise 3 and the volume for those who are quick.** Show the stop button once:
+# `pt.mlem` gives back the last finished image. Exercise 3 prepares lesson 6; common mistakes: `start=x` forgotten,
+# neighbouring views instead of every n-th.
 
 # %% [markdown]
 # ## Watch, stop, resume

@@ -16,6 +16,12 @@
 # 4. say what a network does before it has been trained, and show it;
 # 5. build an opponent of equal size, and compare at equal noise, three doses, and in time;
 # 6. count the sinograms in a graph, and measure what they cost.
+#
+# Words and symbols: [glossary](glossary.ipynb).
+
+# %% [markdown] tags=["teacher"]
+# **In class 60 minutes.** Needs lesson 11. If time is short: the three lines, the contest, the two numbers of the
+# memory. Leave `measure` as it is: the large measurement wants 12 GB of free memory.
 
 # %% [markdown]
 # ## The workbench
@@ -54,6 +60,10 @@ scans = pt.networks.Scans([(y, A)])
 s, mean_s = scans[0].sensitivity, scans[0].mean_sensitivity
 head = scan.regions["head"]
 print(f"{y.sum():,.0f} counts, an activity of {scale:g} is 1 for the networks, mean sensitivity {mean_s:.3g}")
+
+# %% [markdown] tags=["teacher"]
+# **12 minutes, three lines.** The same play as in lesson 10, with a network that is trained: the counts decide, the
+# penalty decides, the memory. Let them compare the three formulas with the library's loop, line by line.
 
 # %% [markdown]
 # ## Three lines
@@ -109,6 +119,13 @@ ax.axhline(z, color="0.7", lw=0.8)
 ax.set(xlabel="κ", ylabel="x", title=f"One voxel between $x_{{EM}}$ = {x_em} and z = {z}")
 ax.legend(fontsize=8)
 plt.show()
+
+# %% [markdown] tags=["teacher"]
+# **12 minutes, derivatives, exercise 1.** Answer to the prediction: 0/0, so the derivative is no number in corners
+# where there is not even a patient; summed over the image, one NaN spoils every weight. Common mistakes in exercise 1:
+# $D$ without the factor 2, the sign of $z - x$.
+#
+# Expected at `slab`: 10,412 voxels without a derivative, none of them in the head.
 
 # %% [markdown]
 # ### Three derivatives, and how not to get them
@@ -189,6 +206,13 @@ for k, (name, mine) in enumerate(zip(("x_EM", "z", "ρ"), derivatives(*parts), s
     expected = (root_of(*up) - root_of(*down)) / 2e-5
     print(f"by {name:4}: largest difference {np.abs(mine - expected).max():.1e} of {np.abs(expected).max():.1f}")
 
+# %% [markdown] tags=["teacher"]
+# **8 minutes, before training, exercise 2.** Answer to the prediction: μ stays 0, and the network is a brake on MLEM
+# (the proximal point method). Exercise 2 is two lines; common mistake: the start image as the reference in every block
+# instead of the present one.
+#
+# Expected at `slab`: NRMSE 32.9 % at the start, 32.0 % untrained, 32.3 % with 16 iterations of MLEM.
+
 # %% [markdown]
 # ## Before training
 #
@@ -216,6 +240,15 @@ for name, image in {"your loop": x, "16 iterations of MLEM": by_mlem}.items():
     print(f"untrained MAPEM-Net against {name}: {np.abs(by_network - image).max() / image.max():.1e}")
 for name, image in {"start": start, "untrained": by_network, "MLEM": by_mlem}.items():
     print(f"{name:10}: NRMSE {figures_of(image, scan)['nrmse']:.1f} %")
+
+# %% [markdown] tags=["teacher"]
+# **16 minutes, the contest, exercise 3.** Ask first what "fair" means: equal weights, equal updates, equal time? Then
+# the tables, dose by dose. In the table of the stored networks (NRMSE at a third, one and three times the dose)
+# MAPEM-Net has 34.4, 27.4 and 24.8 %, the U-Net 34.1, 26.7 and 24.0 %, the best Gaussian 34.9, 30.7 and 27.5 %. Do not
+# explain the order away, and look at what each was shown.
+#
+# Expected at `slab`: MAPEM-Net against the U-Net 34.1 to 33.8 % (a draw), 26.6 to 26.0 % and 24.1 to 23.5 %; the U-Net
+# was shown 3,528 slices, MAPEM-Net 1,320.
 
 # %% [markdown]
 # It is a brake on MLEM: each block is held back by the image of the block before. (Mathematicians know it as the
@@ -371,6 +404,12 @@ for dose in curves:
 # %%
 for name, network, begin in (("MAPEM-Net", mapem_net, "start, OSEM"), ("U-Net", unet, "MLEM, 60")):
     print(name, as_text(network.record["test"]["summary"], start=begin), sep="\n", end="\n\n")
+
+# %% [markdown] tags=["teacher"]
+# **12 minutes, memory.** Answer to the prediction: at least one sinogram a step, so two an unroll; the table shows many
+# more. Numbers to remember: 322 MB against 2,351 MB for ten rings, 3,993 against 10,667 MB at `mini`.
+#
+# Expected at `slab`: 20 tensors of a sinogram's size with one unroll, 49 with two, none with images only.
 
 # %% [markdown]
 # Read the verdicts of *your* run. And know what they do not say. Published comparisons find the unrolled network ahead

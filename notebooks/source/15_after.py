@@ -18,6 +18,12 @@
 # 4. build an unrolled network from layers in a dozen lines, and check its gradient;
 # 5. place a new paper on a map: what it learns from, where the physics is, what it changes;
 # 6. list what a comparison must have before you believe it.
+#
+# Words and symbols: [glossary](glossary.ipynb).
+
+# %% [markdown] tags=["teacher"]
+# **In class 45 minutes.** Three parts that do not need each other. For the end of a course take only the map of the
+# field and the seven questions, and let the students bring a paper each (exercise 3).
 
 # %% [markdown]
 # ## The workbench
@@ -75,6 +81,11 @@ width, (filtered,) = pt.best_gaussian([frames[100]], [truth], grid, mask=[head])
 gaussian = f"MLEM 100 + best Gaussian, {width:.1f} mm"
 limits = {"vmins": 0, "vmaxs": [150, 150, 1], "cmaps": ["magma", "magma", "gray"]}
 pt.volshow({"truth": truth, "MLEM 40": frames[40], "T1": mr}, grid=grid, **limits)
+
+# %% [markdown] tags=["teacher"]
+# **12 minutes, end to end, exercise 1.** Answer to the prediction: read both curves together; the likelihood climbs
+# past that of the truth while the error has its valley. Ask where one would stop without the truth: nothing in the
+# first picture says it.
 
 # %% [markdown]
 # ## One: no ADMM
@@ -154,6 +165,10 @@ for ax in axes:
 axes[0].legend(fontsize=8)
 axes[1].legend(fontsize=7)
 plt.show()
+
+# %% [markdown] tags=["teacher"]
+# **6 minutes, a rule on trial.** Answer to the prediction: the table says how late or early it stops, and what that
+# costs. A rule that works in one paper is a proposal.
 
 # %% [markdown]
 # Read the first two pictures together, and the numbers above them. The likelihood does not stop at that of the *truth*
@@ -252,6 +267,11 @@ for run in runs:
     picked[f"{run.name}, {run.steps[-1]} steps"] = list(run.images.values())[-1]
 pt.volshow(picked, grid=grid, vmins=0, vmaxs=150, ncols=4)
 
+# %% [markdown] tags=["teacher"]
+# **8 minutes, FBSEM-Net.** Three formulas on the board; let the class find the CNN in each and say who speaks last.
+# Answer to the prediction: no order can be told from the formulas; the CNN that speaks last leaves less noise. Bowsher
+# has to stand in the table although it sees MR.
+
 # %% [markdown]
 # ## Two: FBSEM-Net
 #
@@ -324,6 +344,10 @@ for column, sign in {"NRMSE %": 1, "CRC grey": -1, "CRC lesions": -1, "noise %":
 # %%
 shown = {"truth": full[0].truth, **{name: pair[0] for name, pair in images.items()}}
 pt.volshow(shown, grid=whole, vmins=0, vmaxs=150, ncols=4)
+
+# %% [markdown] tags=["teacher"]
+# **10 minutes, build one, exercise 2.** Untrained it is three iterations of MLEM: the first check. The finite
+# difference is the second. Common mistake in exercise 2: the dual CNN gets one channel instead of two.
 
 # %% [markdown]
 # Do not read an order of *ideas* from this table. The networks were trained for a similar, short time on a CPU, so a
@@ -462,6 +486,10 @@ for _ in range(100 if long else 10):
 after = [rms_error(pair) for pair in (training, validation)]
 for name, a, b in zip(("training head", "validation head"), before, after, strict=True):
     print(f"{name:15}: {a:.4f} untrained (three iterations of MLEM), {b:.4f} after, {b / a - 1:+.1%}")
+
+# %% [markdown] tags=["teacher"]
+# **9 minutes, the map and the seven questions.** The end of the course. Let the class answer the seven questions for a
+# figure that you have brought, then for a row of lesson 14's table.
 
 # %% [markdown]
 # From here to a paper it is "only" what lessons 11 to 13 did: many heads, a validation subject that decides when to

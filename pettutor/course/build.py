@@ -1,7 +1,8 @@
 """Make the notebooks from their sources: ``python -m pettutor.course.build [--check]``.
 
 A lesson's source is a percent script, ``notebooks/source/NN_name.py``. From it come ``notebooks/NN_name.ipynb`` (for
-the student) and ``notebooks/solutions/NN_name.ipynb``, both without outputs. In a code cell ::
+the student), ``notebooks/solutions/NN_name.ipynb`` and ``notebooks/teacher/NN_name.ipynb``, all without outputs. In a
+code cell ::
 
     # solution:
     x = x / s * A.T(y / A(x))
@@ -10,7 +11,8 @@ the student) and ``notebooks/solutions/NN_name.ipynb``, both without outputs. In
 
 the solved notebook has the code, the student's the text after ``# stub:`` (or ``...  # your code here`` where there is
 no stub). A cell tagged ``solution`` or ``student`` is in that notebook only; ``limit=SECONDS`` is the time that the
-tests give a cell.
+tests give a cell. The teacher's notebook is the solved one with the markdown cells tagged ``teacher``, in boxes.
+``notebooks/glossary.ipynb`` comes from ``docs/glossary.md``, beside the folder of the notebooks.
 """
 
 import argparse
@@ -19,10 +21,13 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from pettutor.course.folder import LESSON_NAME
+from pettutor.course.folder import GLOSSARY, LESSON_NAME
 
 OPEN, CLOSE, STUB = "# solution:", "# end of solution", "# stub:"
 DEFAULT_STUB = "...  # your code here"
+PLACES = ("", "solutions", "teacher")  # folders of a lesson's notebooks
+_BOX = "background-color: #fff3d6; color: #222222; border: 1px solid #d99a00; padding: 8px 14px"  # in dark themes, too
+NOTE = f'<div style="{_BOX}">\n\n**For the teacher.** {{}}\n\n</div>'
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -39,13 +44,13 @@ def build_lesson(path):
 
     Returns
     -------
-    student, solution : str
+    student, solution, teacher : str
         Notebooks as text, always the same for the same source.
 
     Raises
     ------
     ValueError
-        If the name, or the marks of a solution, are not as they should be.
+        If the name, the marks of a solution, or a note for the teacher are not as they should be.
     """
     import jupytext
 
@@ -55,35 +60,48 @@ def build_lesson(path):
     cells = jupytext.read(path, fmt="py:percent").cells
     if not cells:
         raise ValueError(f"{path.name}: expected at least one cell, got none")
-    return _notebook(cells, path.name, solved=False), _notebook(cells, path.name, solved=True)
+    return tuple(
+        _notebook(cells, path.name, solved=solved, notes=notes)
+        for solved, notes in ((False, False), (True, False), (True, True))
+    )
 
 
-def _notebook(cells, name, *, solved):
-    import nbformat
-
+def _notebook(cells, name, *, solved, notes):
     made, seen = [], Counter()
     for number, cell in enumerate(cells, 1):
-        tags = list(cell.metadata.get("tags", []))
-        if ("student" if solved else "solution") in tags:
+        tags, where = list(cell.metadata.get("tags", [])), f"{name}, cell {number}"
+        if "teacher" in tags and cell.cell_type == "code":
+            raise ValueError(f"{where}: expected words in a cell tagged 'teacher', got code")
+        if ("student" if solved else "solution") in tags or ("teacher" in tags and not notes):
             continue
         text = cell.source
         if cell.cell_type == "code":
-            text = notebook_code(text, f"{name}, cell {number}", solved=solved)
+            text = notebook_code(text, where, solved=solved)
+        elif "teacher" in tags:
+            text = NOTE.format(text.strip())
+        if solved and cell.cell_type == "markdown":  # these notebooks lie a folder deeper
+            text = text.replace(f"]({GLOSSARY}", f"](../{GLOSSARY}")
         if not text.strip():
             continue
         kind = (cell.cell_type, text)
         seen[kind] += 1
-        made.append(
-            nbformat.from_dict(
-                {
-                    "cell_type": cell.cell_type,
-                    "id": _cell_id(*kind, seen[kind]),
-                    "metadata": {"tags": tags} if tags else {},
-                    "source": text,
-                    **({"outputs": [], "execution_count": None} if cell.cell_type == "code" else {}),
-                }
-            )
-        )
+        made.append(_cell(*kind, seen[kind], tags))
+    return _as_text(made)
+
+
+def _cell(cell_type, text, occurrence, tags=()):
+    return {
+        "cell_type": cell_type,
+        "id": _cell_id(cell_type, text, occurrence),
+        "metadata": {"tags": list(tags)} if tags else {},
+        "source": text,
+        **({"outputs": [], "execution_count": None} if cell_type == "code" else {}),
+    }
+
+
+def _as_text(made):
+    import nbformat
+
     notebook = nbformat.from_dict({"cells": made, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5})
     nbformat.validate(notebook)
     return nbformat.writes(notebook, version=nbformat.NO_CONVERT) + "\n"
@@ -129,12 +147,19 @@ def notebook_code(text, where, *, solved):
 
 def planned(folder):
     """What `folder` (``notebooks/``) should hold: text by path, for every source in it."""
-    plan = {}
+    plan, glossary = {}, folder.parent / "docs" / "glossary.md"
     for source in sorted((folder / "source").glob("*.py")):
-        student, solution = build_lesson(source)
-        plan[folder / f"{source.stem}.ipynb"] = student
-        plan[folder / "solutions" / f"{source.stem}.ipynb"] = solution
+        for place, text in zip(PLACES, build_lesson(source), strict=True):
+            plan[folder / place / f"{source.stem}.ipynb"] = text
+    if glossary.exists():
+        plan[folder / GLOSSARY] = glossary_notebook(glossary)
     return plan
+
+
+def glossary_notebook(path):
+    """The glossary as a notebook of one cell, which JupyterLab shows with its formulas (it opens ``.md`` as text)."""
+    text = Path(path).read_text(encoding="utf-8").strip()
+    return _as_text([_cell("markdown", text.replace("](../notebooks/", "]("), 1)])
 
 
 def differences(folder):
@@ -146,7 +171,10 @@ def differences(folder):
             found.append(f"{name} is missing")
         elif path.read_text(encoding="utf-8") != text:
             found.append(f"{name} is not what its source makes")
-    present = [*folder.glob("[0-9][0-9]_*.ipynb"), *(folder / "solutions").glob("*.ipynb")]
+    present = [
+        *folder.glob("[0-9][0-9]_*.ipynb"),
+        *(p for place in PLACES[1:] for p in (folder / place).glob("*.ipynb")),
+    ]
     found += [f"{path.relative_to(folder).as_posix()} has no source" for path in sorted(present) if path not in plan]
     return found
 

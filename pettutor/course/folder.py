@@ -11,6 +11,7 @@ from pathlib import Path
 import pettutor
 
 MANIFEST = ".pettutor-lessons.json"
+GLOSSARY = "glossary.ipynb"
 LESSON_NAME = re.compile(r"\d\d_[a-z0-9_]+")
 _PACKAGE = Path(pettutor.__file__).resolve().parent
 
@@ -77,8 +78,8 @@ def _listed(names):
     return ", ".join(names)
 
 
-def copy_lessons(target, *, source=None):
-    """Copy the lessons, with their solutions, into a folder of the learner's.
+def copy_lessons(target, *, source=None, teacher=False):
+    """Copy the lessons, with their solutions and the glossary, into a folder of the learner's.
 
     A lesson that is missing is added; one that is still as it was copied is updated; one that the learner changed (or
     that was there before) is never touched. What was copied is remembered by checksum in ``.pettutor-lessons.json``.
@@ -89,6 +90,8 @@ def copy_lessons(target, *, source=None):
         Folder to fill; made if it is missing.
     source : path, optional
         Folder with the lessons; `lessons_folder` by default.
+    teacher : bool
+        Copy the teacher's notebooks, too: the solved ones with notes on time, words, mistakes and numbers.
 
     Returns
     -------
@@ -110,7 +113,8 @@ def copy_lessons(target, *, source=None):
     target.mkdir(parents=True, exist_ok=True)
     manifest = _read_manifest(target)
     report = CopyReport(target)
-    for path in [*_notebooks(source), *_notebooks(source / "solutions")]:
+    places = ("", "solutions", "teacher") if teacher else ("", "solutions")
+    for path in [*(path for place in places for path in _notebooks(source / place)), *source.glob(GLOSSARY)]:
         name = path.relative_to(source).as_posix()
         content = path.read_bytes()
         what = _what_to_do(target / name, content, manifest.get(name))

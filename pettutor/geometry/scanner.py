@@ -67,6 +67,13 @@ class Scanner:
     image_shape, image_voxel_size
         The grid that ``image_grid()`` returns by default: voxels and mm (z, y, x).
 
+    Raises
+    ------
+    ValueError
+        For parameters out of range, and combinations that do not fit, with the values that would.
+
+    Notes
+    -----
     Crystal position ``c`` lies at ``x = r cos φ, y = -r sin φ`` (y points down the rows of a picture). Bin ``w`` of
     view ``v`` joins positions ``c0 = v + (n - 2 + bins/2 - w)/2`` and ``c1 = v + (2n - 2 - bins/2 + w)/2``, floored and
     modulo the number of positions ``n``: the interleaved sinogram of the Siemens Biograph mMR.
@@ -74,11 +81,6 @@ class Scanner:
     A plane of a segment with span > 1 sums several ring pairs; its LOR joins their mean axial position with the
     segment's mean ring difference, as STIR does. Segments come in the order 0, -1, +1, -2, +2 …; a positive segment has
     the second crystal (c1) at larger z.
-
-    Raises
-    ------
-    ValueError
-        For parameters out of range, and combinations that do not fit, with the values that would.
     """
 
     name: str

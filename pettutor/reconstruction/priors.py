@@ -241,8 +241,8 @@ class RelativeDifference(Neighbours):
         V:
 
         - on the side a >= b, t is linear and φ - (its tangent at P) is exactly ``4 (qa - pb)² / (T² t)``. As a cross
-          product ``qa - pb`` is below both |P||V| and |X||V|; and t >= τ|X|, T >= τ|P|, as t >= √2|X| where a = b,
-          (1 + gamma)|X| on the axis, and is concave on the arc between. So it is <= ``4 |V|² / (τ² T)``.
+          product ``qa - pb`` is below both ``|P| |V|`` and ``|X| |V|``; and t >= τ|X|, T >= τ|P|, as t >= √2|X| where
+          a = b, (1 + gamma)|X| on the axis, and is concave on the arc between. So it is <= ``4 |V|² / (τ² T)``.
         - a point with a < b has a mirror image (b, a) on that side. Going over from there, φ stays, what it has
           above the tangent grows by ``2mδ (2 - gamma m)``, m = (p - q)/T, δ = b - a, and the bound grows by
           ``8 (p - q) δ / (τ² T) = 8 mδ / τ²``, which is no less because τ² <= 2.

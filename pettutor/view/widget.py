@@ -1,6 +1,7 @@
 """What all widgets of this room have in common: files, a picture for readers that run no widgets, and their end."""
 
 import base64
+import os
 
 import anywidget
 import traitlets
@@ -56,6 +57,8 @@ class BrowserWidget(anywidget.AnyWidget):
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         # for readers that run no widgets: code hosts, exported notebooks
         data["image/png"] = base64.b64encode(self.to_png()).decode("ascii")
+        if os.environ.get("PETTUTOR_LIVE_PAGES"):  # for pages that bring html.runtime(), such as the course's site
+            data["text/html"] = html.embed(self, fallback=False)
         return data, metadata
 
     def _check_open(self):

@@ -1,0 +1,138 @@
+"""What the course says of itself: the glossary, the teacher's notes and the teacher's guide agree with the lessons."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from test_notebooks import code_of
+
+from pettutor.course import build
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = ROOT / "notebooks"
+LESSONS = sorted(path.stem for path in (NOTEBOOKS / "source").glob("*.py"))
+GLOSSARY = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
+
+
+def markdown(path):
+    """The words of a notebook, cell by cell."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return [cell["source"] for cell in cells if cell["cell_type"] == "markdown"]
+
+
+def words(lesson):
+    return "\n".join("".join(source) for source in markdown(NOTEBOOKS / f"{lesson}.ipynb"))
+
+
+# ---- glossary ----
+
+
+def entries(text=GLOSSARY):
+    """(symbols or terms, meaning, unit, lesson) of each row."""
+    for line in text.splitlines():
+        found = re.fullmatch(r"\| (\$.+?\$|\*\*.+?\*\*(?:, \*\*.+?\*\*)*) \| (.+?) \|(.*?)\| \[\d+\]\((.+?)\) \|", line)
+        if found:
+            names = re.findall(r"\*\*(.+?)\*\*|\$(.+?)\$", found[1])
+            yield [term or f"${symbol}$" for term, symbol in names], found[2], found[3].strip(), found[4]
+
+
+def missing_names(names, text):
+    """Those that a lesson does not have: a symbol is looked for in formulas, a term in all words."""
+    formulas = " ".join(re.findall(r"\$\$.+?\$\$|\$[^$]+?\$", text, re.S))
+    plain = " ".join(text.lower().split())
+    for name in names:
+        if name.startswith("$"):
+            pieces = re.findall(r"\\[a-zA-Z]+|\S", name.strip("$"))
+            pattern = r"\s*".join(map(re.escape, pieces))
+            before = "" if pieces[0].startswith("\\") else r"(?<![a-zA-Z\\])"
+            after = r"(?![a-zA-Z])" if pieces[-1][-1].isalpha() else ""
+            if not re.search(before + pattern + after, formulas):
+                yield name
+        elif name.lower() not in plain:
+            yield name
+
+
+def test_every_entry_occurs_in_the_lesson_that_it_names():
+    found = list(entries())
+    rows = [line for line in GLOSSARY.splitlines() if re.match(r"\| [$*]", line)]
+    assert len(found) == len(rows) > 100, "rows that could not be read"
+    lost = []
+    for names, _, _, link in found:
+        lesson = link.removeprefix("../notebooks/").removesuffix(".ipynb")
+        assert lesson in LESSONS, link
+        lost += [f"{name} is not in {lesson}" for name in missing_names(names, words(lesson))]
+    assert not lost, "\n".join(lost)
+
+
+def test_the_numbers_of_the_links_are_those_of_the_lessons():
+    for number, name in re.findall(r"\[(\d+)\]\(\.\./notebooks/(\d\d)_", GLOSSARY):
+        assert int(number) == int(name)
+
+
+def test_a_made_up_glossary():
+    text = r"the $\alpha_k$ of a **pass**, $x = K\alpha$, $\bar y$"
+    assert list(missing_names(["$K$", r"$\bar y$", "pass", r"$\alpha$"], text)) == []
+    assert list(missing_names(["$y_k$", "atom", r"$\alph$", "$a$"], text)) == ["$y_k$", "atom", r"$\alph$", "$a$"]
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_every_lesson_links_to_the_glossary_in_one_line(lesson):
+    for place, link in (("", "glossary.ipynb"), ("solutions", "../glossary.ipynb"), ("teacher", "../glossary.ipynb")):
+        first = "".join(markdown(NOTEBOOKS / place / f"{lesson}.ipynb")[0])
+        assert re.findall(r"^Words and symbols: \[glossary\]\((.+)\)\.$", first, re.M) == [link]
+        assert (NOTEBOOKS / place / link).resolve().is_file()
+
+
+# ---- the teacher's notes ----
+
+
+def notes(lesson):
+    cells = markdown(NOTEBOOKS / "teacher" / f"{lesson}.ipynb")
+    return [text for text in map("".join, cells) if text.startswith(build.NOTE.partition("{}")[0])]
+
+
+def minutes(lesson):
+    """In class as a whole, and of each part."""
+    text = "\n".join(notes(lesson))
+    return (
+        [int(m) for m in re.findall(r"\*\*In class (\d+) minutes\.\*\*", text)],
+        [int(m) for m in re.findall(r"\*\*(\d+) minutes, ", text)],
+    )
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_the_teacher_has_the_solved_lesson_and_notes(lesson):
+    teacher, solved = (NOTEBOOKS / place / f"{lesson}.ipynb" for place in ("teacher", "solutions"))
+    assert code_of(teacher) == code_of(solved), "what runs is the same, so the tests run it once"
+    assert 4 <= len(notes(lesson)) <= 8
+    assert [text for text in markdown(teacher) if "".join(text) not in notes(lesson)] == markdown(solved)
+    assert not any("For the teacher" in "".join(text) for text in markdown(solved))
+    whole, parts = minutes(lesson)
+    assert len(whole) == 1 and sum(parts) == whole[0], f"{whole} in class, parts {parts}"
+
+
+# ---- the teacher's guide ----
+
+
+def test_the_guide_has_every_lesson_with_its_minutes():
+    rows = dict(re.findall(r"^\| \[\d+ · [^\]]+\]\(\.\./notebooks/(\w+)\.ipynb\) \| (\d+) \|", GUIDE, re.M))
+    assert rows == {lesson: str(minutes(lesson)[0][0]) for lesson in LESSONS}
+
+
+def test_the_plans_of_the_guide_add_up():
+    """Every row begins where the one before has ended."""
+    plans = re.findall(r"(?:^\| \d\d:\d\d \|.+\n)+", GUIDE, re.M)
+    assert len(plans) == 2, "a day and half a day"
+    for plan in plans:
+        rows = re.findall(r"^\| (\d\d):(\d\d) \| (\d+|–) \|", plan, re.M)
+        assert rows[-1][2] == "–" and len(rows) == plan.count("\n")
+        starts = [60 * int(hour) + int(minute) for hour, minute, _ in rows]
+        for start, (_, _, length), following in zip(starts, rows, starts[1:], strict=False):
+            assert start + int(length) == following, f"{start // 60}:{start % 60:02} and {length} minutes"
+
+
+def test_the_map_of_lesson_0_leads_to_every_other_lesson():
+    text = words(LESSONS[0])
+    assert [lesson for lesson in LESSONS[1:] if f"]({lesson}.ipynb)" not in text] == []
