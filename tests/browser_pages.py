@@ -1,6 +1,8 @@
 """Pages in a real browser: opening them, reading their pixels, and a JupyterLab to open notebooks in."""
 
+import itertools
 import json
+import math
 import os
 import socket
 import subprocess
@@ -9,6 +11,7 @@ import time
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -20,6 +23,13 @@ ROOT = Path(__file__).parent.parent
 Z, Y, X = 7, 9, 12
 VOLUME = (np.indices((Z, Y, X)) * np.array([31, 5, 2])[:, None, None, None]).sum(0).astype(np.uint8)
 assert VOLUME.max() <= 252
+
+# a scanner with few lines, gaps, and oblique planes
+SMALL_SCANNER = dict(
+    name="small", rings=5, ring_pitch=6.0, blocks=10, crystals_per_block=3, gaps_per_block=1, crystal_pitch=8.0,
+    inner_radius=52.0, depth_of_interaction=0.0, first_block_angle=math.pi / 2, bins=22, span=3, max_ring_difference=4,
+    image_shape=(9, 12, 13), image_voxel_size=(3.0, 5.0, 5.0),
+)  # fmt: skip
 
 
 @contextmanager
@@ -78,6 +88,19 @@ def value_of(page, panel=0):
     return page.locator(".ptv-value").nth(panel).inner_text()
 
 
+def ray_of(page, grid):
+    """Ends (x, y) of the line of response that is drawn in the axial picture of an image, mm."""
+    line = page.locator(".ptv-ray").first
+    ends = np.array([float(line.get_attribute(name)) for name in ("x1", "y1", "x2", "y2")]).reshape(2, 2)
+    return grid.origin[:0:-1] + (ends - 0.5) * grid.voxel_size[:0:-1]
+
+
+def line_of_response(scanner, plane, view, b):
+    """The same from the scanner."""
+    ends = scanner.lor_endpoints(slice(plane, plane + 1), slice(view, view + 1), slice(b, b + 1))
+    return [end[0, 0, 0][:0:-1] for end in ends]
+
+
 def lines_of(page, view=0):
     """The four strokes of a crosshair: left, right, above, below."""
     return page.locator(".ptv-view").nth(view).locator("line").all()
@@ -124,18 +147,29 @@ def contrast(page, words=None):
     )
 
 
-@contextmanager
-def running_lab(folder, sources):
-    """Address of a JupyterLab server with notebook.ipynb, of code cells with these sources, in its folder."""
-    work = folder / "work"
-    work.mkdir()
+class Lab(NamedTuple):
+    """A running Jupyter server."""
+
+    address: str
+    folder: Path  # that it serves
+
+
+def _write_notebook(path, sources):
+    """A notebook of code cells."""
     cells = [
         {"cell_type": "code", "id": f"cell-{i}", "metadata": {}, "source": s, "outputs": [], "execution_count": None}
         for i, s in enumerate(sources)
     ]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
-    (work / "notebook.ipynb").write_text(json.dumps(notebook))
+    path.write_text(json.dumps(notebook))
+
+
+@contextmanager
+def running_lab(folder):
+    """A :class:`Lab` that serves JupyterLab and Notebook 7."""
+    work = folder / "work"
+    work.mkdir()
     settings = folder / "settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
     (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
@@ -154,6 +188,7 @@ def running_lab(folder, sources):
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.port={port}"]
     command += ["--ServerApp.ip=127.0.0.1", "--IdentityProvider.token=", f"--ServerApp.root_dir={work}"]
     command += ["--LabApp.expose_app_in_browser=True", "--ServerApp.port_retries=0"]
+    command += ["--JupyterNotebookApp.expose_app_in_browser=True"]
     log = (folder / "log.txt").open("w+")
     server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, cwd=work)
     address = f"http://127.0.0.1:{port}"
@@ -167,7 +202,7 @@ def running_lab(folder, sources):
                 time.sleep(0.2)
         else:
             pytest.fail(f"JupyterLab did not start:\n{(folder / 'log.txt').read_text()}")
-        yield address
+        yield Lab(address, work)
     finally:
         server.terminate()
         try:
@@ -178,13 +213,20 @@ def running_lab(folder, sources):
         log.close()
 
 
+_numbers = itertools.count()
+
+
 @contextmanager
-def opened_lab(browser, address):
-    """A page with the notebook of a lab, its kernel idle; a list of its faults; and a list of what it sends."""
-    sent = []
+def opened_notebook(browser, lab, sources, view="lab/tree"):
+    """A page with a notebook of these cells, its kernel idle; a list of its faults; and a list of what it sends.
+
+    ``view``: the part of the address that says in which application, "lab/tree" or "notebooks" (Notebook 7).
+    """
+    sent, name, address = [], f"notebook-{next(_numbers)}.ipynb", lab.address
+    _write_notebook(lab.folder / name, sources)
     with watched_page(browser, (address, address.replace("http", "ws"))) as (page, faults):
         page.on("websocket", lambda ws: ws.on("framesent", lambda frame: sent.append(frame)))
-        page.goto(f"{address}/lab/tree/notebook.ipynb?reset")
+        page.goto(f"{address}/{view}/{name}?reset")
         page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
         wait_for_kernel(page)
         yield page, faults, sent

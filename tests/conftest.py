@@ -72,6 +72,15 @@ def chromium_path():
 
 
 @pytest.fixture(scope="session")
+def lab(tmp_path_factory):
+    """A running Jupyter server; one for all tests, each of which opens a notebook of its own (browser_pages)."""
+    from browser_pages import running_lab
+
+    with running_lab(tmp_path_factory.mktemp("lab")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def chromium(chromium_path):
     """A headless browser (playwright) that makes no connections of its own; one for all tests."""
     try:

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sysconfig
 import zlib
 from html.parser import HTMLParser
 from pathlib import Path
@@ -161,6 +162,10 @@ def test_modules_are_joined_whole():
     assert "export " not in page and not re.search(r"^import ", widget + page, re.MULTILINE)
     names = [n for f in STATIC.glob("*.mjs") for n in re.findall(r"^export (?:async )?\w+ (\w+)", f.read_text(), re.M)]
     assert len(names) == len(set(names)) > 20
+    # what is left out for size is never part of a text
+    texts = [t for f in STATIC.glob("*.mjs") for t in re.findall(r'"[^"\n]*"', f.read_text())]
+    texts = [t.encode("ascii", "backslashreplace").decode() for t in texts if not t.endswith('.mjs"')]
+    assert len(texts) > 200 and [t for t in texts if t not in widget + page] == []
 
 
 # --- arguments ------------------------------------------------------------------------------------------------------
@@ -425,13 +430,27 @@ def test_outside_a_notebook_nothing_is_registered(monkeypatch):
 # --- JavaScript -----------------------------------------------------------------------------------------------------
 
 
+JAVASCRIPT = Path(__file__).parent / "javascript"
+
+
+def program(name):
+    """Path of a program; skips where it is not installed, and fails in CI, which has to run it."""
+    found = shutil.which(name, path=os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")]))
+    if found is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{name} is not installed")
+    return found
+
+
 def test_javascript_units():
-    node = shutil.which("node")
-    if node is None:
-        if os.environ.get("CI"):
-            pytest.fail("node is not installed, and CI must run the JavaScript units")
-        pytest.skip("node is not installed")
-    scripts = sorted(str(p) for p in (Path(__file__).parent / "javascript").glob("*.test.mjs"))
-    done = subprocess.run([node, "--test", *scripts], capture_output=True, text=True, timeout=120)
+    scripts = sorted(map(str, JAVASCRIPT.glob("*.test.mjs")))
+    done = subprocess.run([program("node"), "--test", *scripts], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     assert int(re.search(r"^# pass (\d+)$", done.stdout, re.M)[1]) >= 27
+
+
+def test_javascript_is_linted():
+    command = [program("oxlint"), "--config", JAVASCRIPT / "oxlint.json", STATIC, JAVASCRIPT]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    count = len([*STATIC.glob("*.mjs"), *JAVASCRIPT.glob("*.mjs")])
+    assert f"on {count} files" in done.stdout

@@ -2,7 +2,23 @@
 
 import numpy as np
 import pytest
-from browser_pages import VOLUME, X, Y, Z, coloured, contrast, hover, opened, picture, settle, value_of
+from browser_pages import (
+    SMALL_SCANNER,
+    VOLUME,
+    X,
+    Y,
+    Z,
+    coloured,
+    contrast,
+    hover,
+    keep,
+    line_of_response,
+    opened,
+    picture,
+    ray_of,
+    settle,
+    value_of,
+)
 
 from pettutor.geometry import ImageGrid, Scanner
 from pettutor.view import Roi, explore_lines, volshow
@@ -72,6 +88,40 @@ def test_circles_are_drawn_measured_moved_and_removed(browser, tmp_path):
         page.mouse.down()
         page.mouse.up()
         assert len(page.evaluate(f"{STATE}.rois")) == 1  # a click alone draws none
+        assert faults == []
+
+
+def test_a_circle_is_resized_by_the_handle_on_its_rim(browser, tmp_path):
+    path = tmp_path / "page.html"
+    viewer = volshow(VOLUME, grid=GRID)
+    viewer.rois = [Roi("axial", (0, -2, -0.75), 3), Roi("coronal", (0, -2, -0.75), 5)]
+    viewer.save_html(path)
+    with opened(browser, path) as (page, faults):
+        view = page.locator(".ptv-view")
+        shown = "[...document.querySelectorAll('.ptv-handle')].map((e) => getComputedStyle(e).display)"
+        assert page.evaluate(shown) == ["none"]
+        page.get_by_role("button", name="ROI", exact=True).click()
+        assert page.evaluate(shown) == ["inline"]
+        hover(page, 3, 7, (Y, X))  # 3 mm from (3, 5), towards the last column
+        assert view.evaluate("(e) => e.style.cursor") == "ew-resize"
+        drag(page, (3, 7), (3, 9))
+        wide, other = page.evaluate(f"{STATE}.rois")
+        assert wide["radius"] == pytest.approx(6, abs=0.05) and wide["centre"] == [0, -2, -0.75]
+        assert other["radius"] == 5
+        hover(page, 3, 6, (Y, X))
+        assert view.evaluate("(e) => e.style.cursor") == "move"
+        keep(page, "handle")
+        drag(page, (3, 9), (3, 5))  # onto its centre: never smaller than half a voxel
+        assert page.evaluate(f"{STATE}.rois")[0]["radius"] == 0.75
+        hover(page, 8, 0, (Y, X))
+        assert view.evaluate("(e) => e.style.cursor") == ""
+        drag(page, (6, 2), (6, 2))
+        assert len(page.evaluate(f"{STATE}.rois")) == 2
+        for _ in range(4):
+            view.press("+")
+        settle(page)
+        width = page.locator("ellipse").evaluate("(e) => parseFloat(getComputedStyle(e).strokeWidth)")
+        assert width * 1.25**4 == pytest.approx(2, abs=0.01)  # on the screen as thin as before
         assert faults == []
 
 
@@ -257,11 +307,7 @@ def test_a_sinogram_has_its_own_axes(browser, tmp_path):
 
 
 def test_a_bin_shows_its_line_and_a_voxel_its_trace(browser, tmp_path):
-    scanner = Scanner(
-        name="small", rings=5, ring_pitch=6.0, blocks=10, crystals_per_block=3, gaps_per_block=1, crystal_pitch=8.0,
-        inner_radius=52.0, depth_of_interaction=0.0, first_block_angle=np.pi / 2, bins=22, span=3,
-        max_ring_difference=4, image_shape=(9, 12, 13), image_voxel_size=(3.0, 5.0, 5.0),
-    )  # fmt: skip
+    scanner = Scanner(**SMALL_SCANNER)
     grid = scanner.image_grid()
     path = tmp_path / "page.html"
     image, sinogram = (
@@ -270,23 +316,12 @@ def test_a_bin_shows_its_line_and_a_voxel_its_trace(browser, tmp_path):
     )
     explore_lines(image, sinogram, scanner, lor=(4, 3, 9)).save_html(path)
     with opened(browser, path) as (page, faults):
-
-        def ray():
-            """The line in the axial picture of the image, mm: (x, y) of its ends."""
-            line = page.locator(".ptv-ray").first
-            x1, y1, x2, y2 = (float(line.get_attribute(name)) for name in ("x1", "y1", "x2", "y2"))
-            return [[-32.5 + 5 * x1, -30 + 5 * y1], [-32.5 + 5 * x2, -30 + 5 * y2]]
-
-        def expected(plane, view, b):
-            ends = scanner.lor_endpoints(slice(plane, plane + 1), slice(view, view + 1), slice(b, b + 1))
-            return [end[0, 0, 0][:0:-1] for end in ends]
-
-        np.testing.assert_allclose(ray(), expected(4, 3, 9), atol=1e-3)
+        np.testing.assert_allclose(ray_of(page, grid), line_of_response(scanner, 4, 3, 9), atol=1e-3)
         hover(page, 12, 15, scanner.sinogram_shape[1:], panel=1)
         page.mouse.down()
         page.mouse.up()
         settle(page)
-        np.testing.assert_allclose(ray(), expected(4, 12, 15), atol=1e-3)
+        np.testing.assert_allclose(ray_of(page, grid), line_of_response(scanner, 4, 12, 15), atol=1e-3)
         hover(page, 2, 10, grid.shape[1:])
         page.mouse.down()
         page.mouse.up()

@@ -8,17 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser_pages import SMALL_SCANNER
 
 import pettutor as pt
 from pettutor.view import LineExplorer, explore_lines
 from pettutor.view.explorer import _lines
 
 EXPLORER = Path(__file__).parents[1] / "pettutor" / "view" / "static" / "explorer.mjs"
-SCANNER = pt.Scanner(
-    name="small", rings=5, ring_pitch=6.0, blocks=10, crystals_per_block=3, gaps_per_block=1, crystal_pitch=8.0,
-    inner_radius=52.0, depth_of_interaction=0.0, first_block_angle=np.pi / 2, bins=22, span=3, max_ring_difference=4,
-    image_shape=(9, 12, 13), image_voxel_size=(3.0, 5.0, 5.0),
-)  # fmt: skip
+SCANNER = pt.Scanner(**SMALL_SCANNER)
 
 
 def asked(script, values):

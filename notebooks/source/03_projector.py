@@ -356,6 +356,25 @@ print(f"\n{lines:,} lines, but only {courses:,} transaxial courses and {len(ring
 # the axial footprint is a short filter along z, and the computer is left with long sums over neighbours in memory,
 # which it likes best. All four models are the same program with two small parts exchanged.
 #
+# ### Lines and bins, by hand
+# Here is the same scanner with one hot voxel, away from the middle: its image, and beside it the sinogram that `X`
+# makes of it. A click on a bin draws that bin's line into the image; a click into the image marks the bins that see
+# that voxel.
+#
+# *Before you run the next cell:* the hot voxel's trace bends to one side. You click on the trace, then on a bin a
+# little to the left of it, in the same view. What is the same about the two lines, and what is not?
+
+# %%
+one_voxel = np.zeros(volume.shape, np.float32)
+one_voxel[volume.shape[0] // 2, volume.shape[1] // 3, 3 * volume.shape[2] // 4] = 1
+pt.explore_lines(one_voxel, pt.Projector(rings, volume)(one_voxel), rings, plane="all", title="one hot voxel")
+
+# %% [markdown]
+# All bins of a row belong to one view: their lines run side by side, and a bin further left is a line moved sideways.
+# The one on the trace passes through the hot voxel, whichever view you take. Now move the sinogram's slider to a plane
+# of another segment, and click again: the line climbs (see it in the coronal picture), and the trace has only those
+# views left in which the line passes the height of the voxel.
+#
 # ## A point in the sinogram
 #
 # Now from the voxel's side. From here on one ring will do (`slab`), but the voxels are *fine*: 1 mm, a quarter of a

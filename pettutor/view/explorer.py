@@ -37,7 +37,8 @@ class LineExplorer(VolumeViewer):
     Attributes
     ----------
     lor : tuple of int
-        (plane, view, bin) whose line is drawn in the image. Setting it moves the line; clicks stay in the browser.
+        (plane, view, bin) whose line is drawn in the image. Setting it moves the line, a click in the browser sets it;
+        keys and wheel stay in the browser.
     """
 
     lor = traitlets.Tuple(traitlets.Int(), traitlets.Int(), traitlets.Int()).tag(sync=True)

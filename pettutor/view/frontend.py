@@ -1,8 +1,9 @@
 """The front end: plain ES modules, put together into one text, because a widget and a page from disk take only one.
 
 The modules are written so that this is a matter of lines: each import is one line from ``"./name.mjs"`` with names that
-are unique over all modules, and everything exported is exported where it is defined. Comments and indents stay at home:
-each viewer of a notebook is sent this text, and no text in it runs over several lines.
+are unique over all modules, and everything exported is exported where it is defined. Comments, indents and spaces
+about operators stay at home, as each viewer of a notebook is sent this text: so no text in it runs over several lines,
+or has an operator between spaces.
 """
 
 import functools
@@ -16,6 +17,8 @@ _ORDER = tuple(f"{name}.mjs" for name in _NAMES.split())
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./[a-z_]+\.mjs";\n', re.MULTILINE)
 _COMMENT = re.compile(r"^ *(?://.*|/\*\*.*\*/)\n|(?<=[;,{]) // .*$", re.MULTILINE)
 _INDENT = re.compile(r"^[ \n]+", re.MULTILINE)  # and empty lines
+_LINE_END = re.compile(r"(?<=[{(\[,;])\n")
+_OPERATOR = re.compile(r" (=>|[=!]==|&&|\|\||=) ")
 _CSS_COMMENT = re.compile(r"/\*.*?\*/\n", re.DOTALL)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let) )", re.MULTILINE)
 
@@ -40,6 +43,7 @@ def _read(name):
 def _join(*names):
     text = "\n".join(_IMPORT.sub("", _read(name)) for name in names)
     text = _INDENT.sub("", _COMMENT.sub("", _EXPORT.sub("", text)))
+    text = _OPERATOR.sub(r"\1", _LINE_END.sub("", text))
     return text.encode("ascii", "backslashreplace").decode()  # a browser keeps anything else in twice the memory
 
 

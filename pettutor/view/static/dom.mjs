@@ -43,7 +43,8 @@ export function watchPageScroll(signal) {
   document.addEventListener(
     "wheel",
     (event) => {
-      if (!event.target.closest?.(".ptv-view")) lastPassedWheel = event.timeStamp;
+      // the path, as seen from outside of a shadow root the target is its host
+      if (!event.composedPath().some((node) => node.classList?.contains("ptv-view"))) lastPassedWheel = event.timeStamp;
     },
     { capture: true, passive: true, signal },
   );

@@ -85,6 +85,7 @@ export async function openViewer(element, settings, compressed, unpacked = {}) {
   const image = new Viewer(halves[0], settings, volumes[0]);
   const sinogram = new Viewer(halves[1], explorer.sinogram, volumes[1]);
   link(image, sinogram, new Lines(explorer));
+  for (const { root } of [image, sinogram]) root.classList.remove("ptv-single"); // half as wide: planes under each other
   image.beside = sinogram;
   image.abort.signal.addEventListener("abort", () => {
     sinogram.destroy();

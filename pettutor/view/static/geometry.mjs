@@ -9,6 +9,9 @@ export const PLANES = {
   sagittal: { slice: 2, row: 0, column: 1, upwards: true },
 };
 
+/** Where the handle of a circle is: on its rim, towards the last column. */
+export const handleOf = ({ plane, centre, radius }) => centre.with(PLANES[plane].column, centre[PLANES[plane].column] + radius);
+
 export const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
 export class Grid {

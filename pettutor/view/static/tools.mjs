@@ -1,17 +1,18 @@
 // What mouse and keys do in a picture.
 
 import { isPageScroll } from "./dom.mjs";
-import { PLANES } from "./geometry.mjs";
+import { handleOf, PLANES } from "./geometry.mjs";
 
 export const TOOLS = { cursor: "crosshair", window: "window and level", ROI: "circle", profile: "line" };
 export const ZOOM_STEP = 1.25;
 const SMALLEST = 3; // pixels of the screen that a circle or a line has to be dragged, else it was a click
+const REACH = 8; // pixels of the screen about a circle's handle in which it is grasped
 
 /** Each tool begins a drag at (event, places) and gives back what it does on every move and at the end. */
 const drags = {
   cursor: (viewer, at) => {
     viewer.setPosition(at().voxel);
-    return { move: () => viewer.setPosition(at().voxel) };
+    return { move: () => viewer.setPosition(at().voxel), end: () => viewer.hooks.chosen?.() };
   },
   window: (viewer, at, panel) => {
     const [low, high] = panel.scale.window;
@@ -26,18 +27,19 @@ const drags = {
     };
   },
   ROI: (viewer, at, panel, plane) => {
-    const start = at().point;
-    const { row, column } = PLANES[plane];
+    const { point: start } = at();
     const before = viewer.state.rois;
-    const distance = (a, b) => Math.hypot(a[row] - b[row], a[column] - b[column]);
-    const inside = ({ plane: p, centre, radius }) => p === plane && sameSlice(panel.grid, plane, centre, start) && distance(centre, start) <= radius;
-    const taken = before.findLastIndex(inside); // a circle that is grasped is moved
+    const { number, resize } = circleAt(viewer, panel, plane, at());
+    const smallest = Math.min(...panel.grid.voxelSize) / 2;
+    const changed = (now) => {
+      if (number < 0) return [...before, { plane, centre: start, radius: Math.max(distance(plane, now, start), smallest) }];
+      const { centre, radius } = before[number];
+      const wider = radius + distance(plane, now, centre) - distance(plane, start, centre);
+      const change = resize ? { radius: Math.max(wider, smallest) } : { centre: centre.map((c, k) => c + now[k] - start[k]) };
+      return before.with(number, { ...before[number], ...change });
+    };
     return {
-      move: () => {
-        const now = at().point;
-        const moved = taken < 0 ? null : { ...before[taken], centre: before[taken].centre.map((c, k) => c + now[k] - start[k]) };
-        viewer.setRois(moved ? before.with(taken, moved) : [...before, { plane, centre: start, radius: distance(now, start) }]);
-      },
+      move: () => viewer.setRois(changed(at().point)),
       end: (far) => viewer.changeRois(far ? viewer.state.rois : before),
     };
   },
@@ -47,6 +49,19 @@ const drags = {
     return { move: () => viewer.setLine([start, at().point]), end: (far) => viewer.changeLine(far ? viewer.state.line : before) };
   },
 };
+
+function distance(plane, a, b) {
+  const { row, column } = PLANES[plane];
+  return Math.hypot(a[row] - b[row], a[column] - b[column]);
+}
+
+/** The circle that is grasped at a place: its number, or -1; by its handle (resize), or within it. */
+function circleAt(viewer, panel, plane, { point, reach }) {
+  const last = (near) => viewer.state.rois.findLastIndex((roi) => roi.plane === plane && sameSlice(panel.grid, plane, roi.centre, point) && near(roi));
+  const handle = last((roi) => distance(plane, handleOf(roi), point) <= reach);
+  const resize = handle >= 0;
+  return { number: resize ? handle : last(({ centre, radius }) => distance(plane, centre, point) <= radius), resize };
+}
 
 function sameSlice(grid, plane, a, b) {
   const { slice } = PLANES[plane];
@@ -60,7 +75,12 @@ export function listenToView(viewer, panel, view) {
     const frame = view.stage.getBoundingClientRect(); // magnified, where it is
     const parts = [(event.clientX - frame.left) / frame.width, (event.clientY - frame.top) / frame.height];
     const { position } = viewer.state;
-    return { voxel: panel.grid.pick(plane, ...parts, position), point: panel.grid.point(plane, ...parts, position) };
+    const reach = (REACH * panel.grid.extent(plane)[0]) / frame.width;
+    return { voxel: panel.grid.pick(plane, ...parts, position), point: panel.grid.point(plane, ...parts, position), reach };
+  };
+  const pointerOver = (event) => {
+    const { number, resize } = viewer.tool === "ROI" ? circleAt(viewer, panel, plane, place(event)) : { number: -1 };
+    return number < 0 ? "" : resize ? "ew-resize" : "move";
   };
   let drag = null;
   let latest = null;
@@ -74,6 +94,7 @@ export function listenToView(viewer, panel, view) {
   viewer.listen(element, "pointermove", (event) => {
     latest = event;
     viewer.setHover(place(event).voxel);
+    if (!drag) element.style.cursor = pointerOver(event);
     if (!drag || !element.hasPointerCapture(event.pointerId)) return;
     const [right, down] = [event.clientX - drag.from.clientX, event.clientY - drag.from.clientY];
     drag.far ||= Math.hypot(right, down) >= SMALLEST;

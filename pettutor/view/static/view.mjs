@@ -2,7 +2,7 @@
 
 import { levelOf, LEVELS, paint } from "./colour.mjs";
 import { make, makeSvg } from "./dom.mjs";
-import { AXES, clamp, PLANES } from "./geometry.mjs";
+import { AXES, clamp, handleOf, PLANES } from "./geometry.mjs";
 
 /** A canvas for the slices of a volume. */
 class Layer {
@@ -131,14 +131,14 @@ export class View {
     this.element.setAttribute("aria-valuenow", String(voxel[axis]));
     this.element.setAttribute("aria-valuetext", index < 0 ? "outside this volume" : `${(state.axes ?? AXES)[axis]} ${voxel[axis]}`);
     this.cross.style.display = crosshair ? "" : "none";
-    this.overlay.style.strokeWidth = `${1 / zoom}px`;
+    this.overlay.style.setProperty("--ptv-zoom", zoom);
     if (crosshair) this.#cross(grid.pixel(this.plane, voxel), zoom);
     this.#drawMarks(state, index);
     this.stage.style.transform = zoom > 1 ? this.#magnify(zoom, grid.pixel(this.plane, grid.voxel(focus))) : "";
   }
 
   /** Circles of this slice, the line that lies in it, and lines that come from elsewhere. */
-  #drawMarks({ rois, line, rays, dots }, index) {
+  #drawMarks({ rois, line, rays, dots, zoom }, index) {
     const { grid } = this.panel;
     const { slice, row, column } = PLANES[this.plane];
     const here = (position) => index >= 0 && grid.index(slice, position[slice]) === index;
@@ -148,12 +148,17 @@ export class View {
     };
     const stroke = { "vector-effect": "non-scaling-stroke" };
     const drawn = [];
+    const dot = (places, name) => {
+      const d = places.map((place) => `M${pixel(place).join(" ")}h0`).join("");
+      drawn.push(makeSvg("path", { d, ...stroke, class: name }));
+    };
     rois.forEach((roi, number) => {
       if (roi.plane !== this.plane || !here(roi.centre)) return;
       const [cx, cy] = pixel(roi.centre);
       const radii = { rx: roi.radius / grid.voxelSize[column], ry: roi.radius / grid.voxelSize[row] };
       drawn.push(makeSvg("ellipse", { cx, cy, ...radii, ...stroke, "data-roi": number + 1 }));
-      drawn.push(makeSvg("text", { x: cx + 0.8 * radii.rx, y: cy - 0.8 * radii.ry, "font-size": grid.shape[row] / 20 }, number + 1));
+      drawn.push(makeSvg("text", { x: cx + 0.8 * radii.rx, y: cy - 0.8 * radii.ry, "font-size": grid.shape[row] / 20 / zoom }, number + 1));
+      dot([handleOf(roi)], "ptv-handle");
     });
     const between = ([start, end], name) => {
       const [[x1, y1], [x2, y2]] = [pixel(start), pixel(end)];
@@ -161,10 +166,7 @@ export class View {
     };
     if (line.length && line.every(here)) between(line, "ptv-profile-line");
     if (rays) between(rays, "ptv-ray");
-    if (dots && dots.plane === this.plane && dots.index === index) {
-      const d = dots.places.map((place) => `M${pixel(place).join(" ")}h0`).join("");
-      drawn.push(makeSvg("path", { d, ...stroke, class: "ptv-dots" }));
-    }
+    if (dots && dots.plane === this.plane && dots.index === index) dot(dots.places, "ptv-dots");
     this.marks.replaceChildren(...drawn);
   }
 

@@ -1,12 +1,12 @@
 // The viewer: linked panels that share one position in the world and one frame, and the controls over them.
 
 import { decodeBase64 } from "./colour.mjs";
-import { makeButton, makeFooter, makeGroup, makeSlider } from "./controls.mjs";
+import { makeControls, makeFooter, press } from "./controls.mjs";
 import { make, watchPageScroll } from "./dom.mjs";
 import { AXES, clamp, PLANES } from "./geometry.mjs";
 import { Panel } from "./panel.mjs";
 import { Results } from "./results.mjs";
-import { listenToView, TOOLS } from "./tools.mjs";
+import { listenToView } from "./tools.mjs";
 import { Volume } from "./volume.mjs";
 
 export function showError(element, error) {
@@ -27,7 +27,8 @@ export class Viewer {
     this.element = element;
     this.settings = settings;
     this.abort = new AbortController();
-    this.hooks = {}; // who wants to hear of a finished circle (_rois) or line (_line), or that the crosshair moved
+    // who wants to hear of a finished circle (_rois) or line (_line), of the crosshair on its way (moved) and after a click (chosen)
+    this.hooks = {};
     const luts = settings.luts.map(decodeBase64);
     const changed = this.guard((panel) => this.windowChanged(panel));
     this.panels = settings.panels.map((panel, i) => new Panel(panel, volumes[i], luts, settings.differenceLut, i, changed));
@@ -78,13 +79,13 @@ export class Viewer {
   setPlane(plane) {
     this.state.plane = plane;
     const planes = plane === "all" ? Object.keys(PLANES) : [plane];
-    for (const [name, button] of this.planeButtons) button.setAttribute("aria-pressed", String(name === plane));
+    for (const [name, button] of this.planeButtons) press(button, name === plane);
     AXES.forEach((_, axis) => {
       const used = this.grid.shape[axis] > 1 && planes.some((name) => PLANES[name].slice === axis);
       this.sliders[axis].line.hidden = !used;
     });
     this.root.classList.toggle("ptv-all", plane === "all");
-    const captions = Object.fromEntries(Object.keys(PLANES).map((name) => [name, this.#planeName(name)]));
+    const captions = Object.fromEntries(Object.keys(PLANES).map((name) => [name, this.planeName(name)]));
     for (const panel of this.panels) {
       panel.showPlanes(planes, captions);
       if (this.settings.axes && !panel.settings.xlabel && !panel.settings.ylabel) {
@@ -97,7 +98,7 @@ export class Viewer {
   }
 
   /** A sinogram's planes are called after the axis that is stepped through. */
-  #planeName(name) {
+  planeName(name) {
     return this.settings.axes && name !== "all" ? this.axes[PLANES[name].slice] : name;
   }
 
@@ -170,7 +171,7 @@ export class Viewer {
     this.state.difference = on && this.canSubtract;
     const reference = this.panels[this.settings.reference];
     for (const panel of this.panels) panel.setSubtracted(this.state.difference && panel !== reference ? reference : null);
-    this.differenceButton.setAttribute("aria-pressed", String(this.state.difference));
+    press(this.differenceButton, this.state.difference);
     this.refresh();
   }
 
@@ -183,7 +184,7 @@ export class Viewer {
 
   setShared(on) {
     this.shared = on;
-    this.sharedButton.setAttribute("aria-pressed", String(on));
+    press(this.sharedButton, on);
   }
 
   /** One panel has another window; where they share it, all have. */
@@ -195,7 +196,8 @@ export class Viewer {
 
   setTool(tool) {
     this.tool = tool;
-    for (const [name, button] of this.toolButtons) button.setAttribute("aria-pressed", String(name === tool));
+    this.root.dataset.tool = tool;
+    for (const [name, button] of this.toolButtons) press(button, name === tool);
   }
 
   toggleCrosshair() {
@@ -266,40 +268,14 @@ export class Viewer {
   }
 
   #build() {
-    this.planeButtons = [...Object.keys(PLANES), "all"].map((name) => [
-      name,
-      makeButton(this, name === "all" ? "all three" : this.#planeName(name), () => this.setPlane(name)),
-    ]);
-    this.toolButtons = Object.entries(TOOLS).map(([name, title]) => [
-      name,
-      makeButton(this, name, () => this.setTool(name), { title: `dragging: ${title}` }),
-    ]);
-    this.sliders = AXES.map((name, axis) =>
-      makeSlider(this, `slice along ${this.axes[axis]}`, this.grid.shape[axis], (value) => this.setIndex(axis, value)),
-    );
-    this.frameSlider = makeSlider(this, "frame", this.frames, (value) => this.setFrame(value));
-    this.frameSlider.line.hidden = this.frames < 2;
-    this.playButton = makeButton(this, "", () => (this.timer ? this.stop() : this.play()), { class: "ptv-play", "aria-label": "play the frames" });
-    this.frameSlider.line.prepend(this.playButton);
-    this.#markPlaying(false);
-    this.opacity = makeSlider(this, "opacity of the overlay", 101, (value) => this.setOpacity(value / 100));
-    this.opacity.line.hidden = !this.panels.some((panel) => panel.overlay);
-    this.differenceButton = makeButton(this, "difference", () => this.setDifference(!this.state.difference));
-    this.differenceButton.hidden = !this.canSubtract;
-    if (this.canSubtract) this.differenceButton.title = `to ${this.panels[this.settings.reference].name}`;
-    this.sharedButton = makeButton(this, "one window", () => this.setShared(!this.shared));
+    Object.assign(this, makeControls(this));
     this.results = new Results(this);
-
-    const pressed = (named) => named.map(([, button]) => button);
-    const toggles = makeGroup("panels", [this.differenceButton, this.sharedButton]);
-    toggles.hidden = this.panels.length < 2;
-    const sliders = make("div", { class: "ptv-sliders" }, ...this.sliders.map((s) => s.line), this.frameSlider.line, this.opacity.line);
     this.where = make("span", { class: "ptv-where" });
     const columns = clamp(this.settings.ncols, 1, this.panels.length);
     this.root = make(
       "div",
       { class: "ptv", role: "group", "aria-label": this.settings.description, style: `--ptv-columns:${columns}` },
-      make("div", { class: "ptv-controls" }, this.flat ? null : makeGroup("plane", pressed(this.planeButtons)), makeGroup("mouse", pressed(this.toolButtons)), toggles, sliders),
+      this.controls,
       make("div", { class: "ptv-panels" }, ...this.panels.map((panel) => panel.element)),
       this.results.element,
       ...makeFooter(this, this.where),
@@ -314,6 +290,6 @@ export class Viewer {
 
   #markPlaying(playing) {
     this.playButton.textContent = playing ? "❚❚" : "▶";
-    this.playButton.setAttribute("aria-pressed", String(playing));
+    press(this.playButton, playing);
   }
 }

@@ -7,7 +7,7 @@ import { PLANES } from "./geometry.mjs";
 /** Unpack zlib bytes. */
 export async function inflate(bytes) {
   if (typeof DecompressionStream === "undefined") {
-    throw new Error("this browser is too old to unpack the volume: it needs Chrome 80, Firefox 113 or Safari 16.4");
+    throw new Error("this browser is too old to unpack the volume: it needs Chrome 111, Firefox 115 or Safari 16.4");
   }
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Uint8Array(await new Response(stream).arrayBuffer());

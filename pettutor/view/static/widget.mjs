@@ -1,4 +1,4 @@
-// The way into a notebook: an anywidget module. Scrolling sends nothing back to the kernel; a finished circle or line does.
+// The way into a notebook: an anywidget module. Scrolling sends nothing back to the kernel; a finished circle or line, or a click on a line of response, does.
 
 import { make } from "./dom.mjs";
 import { openViewer } from "./explorer.mjs";
@@ -60,12 +60,13 @@ async function render({ model, el }) {
     if (settings.panels.at(-1).live) handlers.push(...followGrowth(viewer, model));
     const guarded = handlers.map(([name, handler]) => [name, viewer.guard(handler)]);
     for (const [name, handler] of guarded) model.on(name, handler);
-    for (const name of ["_rois", "_line"]) {
-      viewer.hooks[name] = (value) => {
-        model.set(name, value);
-        model.save_changes();
-      };
-    }
+    const tell = (name, value) => {
+      model.set(name, value);
+      model.save_changes();
+    };
+    for (const name of ["_rois", "_line"]) viewer.hooks[name] = (value) => tell(name, value);
+    const { beside } = viewer;
+    if (beside) viewer.hooks.chosen = beside.hooks.chosen = () => tell("lor", beside.grid.voxel(beside.state.position));
     return () => {
       for (const [name, handler] of guarded) model.off(name, handler);
       viewer.destroy();
