@@ -26,6 +26,7 @@ def lesson_page(lesson, solved, student):
     page = copy.deepcopy(solved)
     page.metadata.pop("widgets", None)
     page.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
+    page.cells = [cell for cell in page.cells if "colab" not in cell.metadata.get("tags", [])]
     given = {cell.source for cell in student.cells}
     titles = 0
     for cell in page.cells:

@@ -1,14 +1,12 @@
 """The command line: ``pettutor demo``, ``pettutor lab``, ``pettutor study``, ``pettutor train``, ``pettutor doctor``,
-``pettutor bench``.
+``pettutor bench``, ``pettutor kit``.
 
 Heavy modules are imported inside the commands, so that ``--help`` answers at once.
 """
 
-import functools
 import signal
 import subprocess
 import sys
-import traceback
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +14,7 @@ from typing import Annotated
 import typer
 
 import pettutor
+from pettutor.friendly import friendly
 
 app = typer.Typer(
     name="pettutor",
@@ -64,40 +63,6 @@ class Part(StrEnum):
     methods = "methods"
 
 
-def _one_line(error):
-    if isinstance(error, MemoryError):
-        return f"not enough memory ({error}); try --size slab" if str(error) else "not enough memory; try --size slab"
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    text = " ".join(str(error).split())
-    if isinstance(error, ValueError | OSError):
-        return text
-    if isinstance(error, ImportError):
-        return f"{text} (pettutor doctor says what is missing and how to install it)"
-    return f"{type(error).__name__}: {text} (--debug shows where)"
-
-
-def _friendly(command):
-    """Turn every error into one clear line on stderr and an exit code: 1, or 130 for Ctrl-C."""
-
-    @functools.wraps(command)
-    def guarded(*args, debug: Debug = False, **kwargs):
-        try:
-            return command(*args, debug=debug, **kwargs)
-        except KeyboardInterrupt:
-            message, code = "stopped by the keyboard", 130
-        except typer.Exit:
-            raise
-        except Exception as error:
-            if debug:
-                traceback.print_exc()
-            message, code = _one_line(error), 1
-        typer.echo(f"\npettutor: {message}", err=True)
-        raise typer.Exit(code)
-
-    return guarded
-
-
 def _version(value: bool):
     if value:
         typer.echo(f"pettutor {pettutor.__version__}")
@@ -119,7 +84,7 @@ def main(
     epilog="\b\nExamples:\n  pettutor demo\n  pettutor demo --size slab --out first-try\n"
     "  pettutor demo --subject mni:7 --seed 1\n  pettutor demo --size mmr --device cuda --subject brainweb:04",
 )
-@_friendly
+@friendly
 def demo(
     size: Annotated[
         Size, typer.Option(help="Scanner: one ring, a small 3-D one, the Siemens Biograph mMR.")
@@ -148,7 +113,7 @@ def demo(
     epilog="\b\nExamples:\n  pettutor lab\n  pettutor lab --dir my-lessons --no-browser --port 8890\n"
     "  pettutor lab -- --ip=0.0.0.0 --allow-root",
 )
-@_friendly
+@friendly
 def lab(
     options: Annotated[
         list[str] | None, typer.Argument(metavar="-- OPTIONS", help="Options of JupyterLab.", show_default=False)
@@ -210,7 +175,7 @@ def _run_in_front(command):
     "  pettutor study study.yaml --workers 4\n  pettutor study study.yaml --out results --scheduler tcp://10.0.0.5:8786\n"
     "  pettutor study study.yaml --show",
 )
-@_friendly
+@friendly
 def study(
     file: Annotated[Path | None, typer.Argument(metavar="STUDY.yaml", help="What to do.", show_default=False)] = None,
     out: Annotated[Path, typer.Option(help="Results go to a folder in it with the study's name.")] = Path(
@@ -251,7 +216,7 @@ def study(
     epilog="\b\nExamples:\n  pettutor train unet\n  pettutor train mapem_net --minutes 30 --out my-networks\n"
     "  pettutor train mapem_net --out my-networks --minutes 30 --resume\n  pettutor train em_net --size mini --smoke",
 )
-@_friendly
+@friendly
 def train(
     name: Annotated[str | None, typer.Argument(metavar="NETWORK", help="None: list them.", show_default=False)] = None,
     size: Annotated[Size, typer.Option(help="Scanner.")] = Size.slab,
@@ -281,7 +246,7 @@ def train(
 
 
 @app.command(epilog="\b\nExample:\n  pettutor doctor")
-@_friendly
+@friendly
 def doctor(debug: Debug = False):
     """Say what works on this machine and what does not, each "no" with the command that mends it.
 
@@ -301,7 +266,7 @@ def doctor(debug: Debug = False):
     "  pettutor bench --size mini --only methods\n"
     "  pettutor bench --show mmr.json --markdown",
 )
-@_friendly
+@friendly
 def bench(
     size: Annotated[list[Size], typer.Option(help="Scanner; may be given several times.")] = [Size.slab, Size.mini],  # noqa: B006
     model: Annotated[
@@ -340,6 +305,44 @@ def bench(
         report = benchmark.run_bench(plan, out=out)
     typer.echo(benchmark.as_markdown(report) if markdown else benchmark.as_text(report))
     raise typer.Exit(1 if report["failed"] else 0)
+
+
+@app.command(
+    epilog="\b\nExamples:\n  pettutor kit /media/stick/pettutor\n"
+    "  pettutor kit stick --platform linux --platform windows --python 3.12\n  pettutor kit stick --check",
+)
+@friendly
+def kit(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the kit goes, such as a stick.")],
+    extra: Annotated[str, typer.Option(help="none, cpu, jax, torch, gpu or gpu-cuda13.")] = "cpu",
+    platform: Annotated[
+        list[str] | None,
+        typer.Option(help="linux, macos-intel, macos-arm, windows; may be given several times; by default this one."),
+    ] = None,
+    python: Annotated[
+        list[str] | None, typer.Option(help="3.11, 3.12, 3.13; may be given several times; by default this one.")
+    ] = None,
+    brainweb: Annotated[bool, typer.Option("--brainweb", help="With the BrainWeb subjects in the cache.")] = False,
+    wheel: Annotated[
+        Path | None, typer.Option(help="pettutor's own wheel; by default it is built from a clone.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what and how much, and do nothing.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only say what is missing or damaged.")] = False,
+    debug: Debug = False,
+):
+    """Gather all that a machine without a network needs for the course: wheels, lessons, instructions, checksums.
+
+    Stop it with Ctrl-C: the same command goes on, and fetches only what lacks. With --check the exit code is 1 if
+    something is missing or damaged.
+    """
+    from pettutor.course.kit import check_kit, make_kit
+
+    if check:
+        problems = check_kit(folder)
+        typer.echo("\n".join(problems) or f"{folder}: whole")
+        raise typer.Exit(1 if problems else 0)
+    make_kit(folder, extra=extra, platforms=platform, pythons=python, brainweb=brainweb, wheel=wheel,
+             dry_run=dry_run, say=typer.echo)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -50,7 +50,8 @@ class _Handler(BaseHTTPRequestHandler):
         server = self.server
         server.asked.append((self.path, self.headers.get("Range")))
         mode = server.modes.pop(0) if len(server.modes) > 1 else server.modes[0]
-        body, status, headers = server.body, 200, {}
+        body = server.body(self.path) if callable(server.body) else server.body
+        status, headers = 200, {}
         if isinstance(mode, int):
             body, status = b"<html>error</html>", mode
         elif mode == "page":
@@ -64,10 +65,13 @@ class _Handler(BaseHTTPRequestHandler):
             headers["Content-Length"] = None
             body = body[: len(body) // 2]
         wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
-        if mode == "resume" and wanted:
+        if mode in ("resume", "resume and stop") and wanted:
             first = int(wanted[1])
             headers["Content-Range"] = f"bytes {first}-{len(body) - 1}/{len(body)}"
             body, status = body[first:], 206
+            if mode == "resume and stop":
+                headers["Content-Length"] = str(len(body))
+                body = body[: len(body) // 2]
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
             if value is not None:
@@ -78,7 +82,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(body, *modes):
-    """Serve ``body`` in these modes, one per request and then the last; yields the server (.url, .asked)."""
+    """Serve ``body`` (or what it gives for a path) in these modes, one per request and then the last.
+
+    Yields the server (.url, .asked).
+    """
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.body, server.modes, server.asked = body, list(modes) or ["fine"], []
     server.url = f"http://127.0.0.1:{server.server_port}/"

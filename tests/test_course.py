@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import nbformat
@@ -77,6 +78,21 @@ def test_size_that_is_none(monkeypatch):
         course.size()
 
 
+# ---- the folder of a training ----
+
+
+def test_training_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one = course.training_folder("11_em_net", long=True, epochs=6)
+    assert one == Path("pettutor-training/11_em_net-long-True-epochs-6") and one.is_dir()
+    (one / "state.npz").write_bytes(b"kept")
+    assert course.training_folder("11_em_net", long=True, epochs=6) == one and (one / "state.npz").exists()
+    assert course.training_folder("11_em_net", long=False, epochs=6) != one
+    for name in ("../elsewhere", ".hidden", ""):
+        with pytest.raises(ValueError, match="training folder: expected letters, digits"):
+            course.training_folder(name)
+
+
 # ---- making notebooks ----
 
 
@@ -96,9 +112,10 @@ def cells(path):
 def test_student_and_solution(book):
     assert {p.name for p in build.build(book)} == {"03_area.ipynb"}
     student, solution, teacher = (cells(book / place / "03_area.ipynb") for place in build.PLACES)
-    assert [c.cell_type for c in student] == ["markdown", *["code"] * 5]
-    assert [c.cell_type for c in solution] == ["markdown", "code", "code", "markdown", "code", "code"]
+    assert [c.cell_type for c in student] == ["markdown", *["code"] * 6]
+    assert [c.cell_type for c in solution] == ["markdown", *["code"] * 3, "markdown", "code", "code"]
     assert student[0].source == solution[0].source == "# A lesson\nwith $x^2$"
+    assert student.pop(1) == solution.pop(1) == teacher.pop(1)  # for Colab
     head, tail = "import math\n\n\ndef area(r):\n", "\n\n\narea(2)"
     assert student[1].source == head + "    # pi times ...\n    return 0.0" + tail
     assert solution[1].source == head + "    square = r**2\n    return math.pi * square" + tail
@@ -222,6 +239,53 @@ def test_the_command_names_what_is_wrong(book):
 
 def test_the_notebooks_here_are_what_their_sources_make():
     assert build.differences(NOTEBOOKS) == [], "run python -m pettutor.course.build"
+
+
+# ---- Google Colab ----
+
+
+def in_colab(code, folder, monkeypatch):
+    """Run the cell as Colab would; gives what pip was asked for, and whether the viewers were enabled."""
+    asked, enabled = [], []
+    google = types.ModuleType("google.colab")
+    google.output = types.SimpleNamespace(enable_custom_widget_manager=lambda: enabled.append(True))
+    monkeypatch.setitem(sys.modules, "google", types.ModuleType("google"))
+    monkeypatch.setitem(sys.modules, "google.colab", google)
+    monkeypatch.setattr(subprocess, "run", lambda command, check: asked.append(command[1:]))
+    monkeypatch.chdir(folder)
+    exec(code, {})
+    return asked, enabled
+
+
+def test_the_cell_for_colab_installs_there_and_does_nothing_elsewhere(book, monkeypatch):
+    build.build(book)
+    (cell,) = [c for c in cells(book / "03_area.ipynb") if "colab" in c.metadata.get("tags", [])]
+    assert cell.metadata.jupyter.source_hidden
+    before = set(sys.modules)
+    exec(cell.source, {})  # no Colab here
+    assert set(sys.modules) == before
+    with pytest.raises(FileNotFoundError, match="upload pettutor's wheel"):
+        in_colab(cell.source, book, monkeypatch)
+    (book / "pettutor-9.9-py3-none-any.whl").write_bytes(b"")
+    asked, enabled = in_colab(cell.source, book, monkeypatch)
+    assert asked == [["-m", "pip", "install", "-q", "pettutor-9.9-py3-none-any.whl"]] and enabled == [True]
+
+
+def test_with_a_repository_colab_installs_from_it_and_every_notebook_has_its_link(tmp_path, monkeypatch):
+    (tmp_path / "notebooks" / "source").mkdir(parents=True)
+    (tmp_path / "notebooks" / "source" / "03_area.py").write_text(SOURCE)
+    project = tmp_path / "pyproject.toml"
+    project.write_text('[project.urls]\nRepository = "https://github.com/some-one/pet.tutor.git"\n')
+    build.build(tmp_path / "notebooks")
+    for where in ("", "solutions/"):
+        link, install = cells(tmp_path / "notebooks" / f"{where}03_area.ipynb")[1:3]
+        start = "https://colab.research.google.com/github/some-one/pet.tutor/blob/main/notebooks/"
+        assert link.source == f"[Open in Google Colab]({start}{where}03_area.ipynb)"
+        asked, enabled = in_colab(install.source, tmp_path, monkeypatch)
+        assert asked[0][-1] == "pettutor @ git+https://github.com/some-one/pet.tutor" and enabled == [True]
+    project.write_text('[project.urls]\nRepository = "https://elsewhere.org/some-one/pettutor"\n')
+    with pytest.raises(ValueError, match=r"expected \[project.urls\] Repository = https://github.com/OWNER/NAME, got"):
+        build.build(tmp_path / "notebooks")
 
 
 # ---- copying ----

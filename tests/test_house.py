@@ -16,6 +16,7 @@ FLOORS = {
     "threads": 0,
     "memory": 0,
     "files": 0,
+    "download": 0,
     "operators": 1,
     "geometry": 1,
     "phantoms": 1,
@@ -29,6 +30,7 @@ FLOORS = {
     "study": 5,
     "course": 5,
     "cli": ROOF,
+    "friendly": ROOF,
     "bench": ROOF,
     "demo": ROOF,
     "doctor": ROOF,
@@ -50,6 +52,7 @@ SAME_FLOOR = {
     ("cli", "bench"),
     ("cli", "demo"),
     ("cli", "doctor"),
+    ("cli", "friendly"),
 }
 HEAVY = (
     "cupy",

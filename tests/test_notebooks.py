@@ -72,11 +72,11 @@ MEMORY = "from pettutor.memory import peak_memory\nprint(peak_memory())"
 
 
 def equal_cells(notebooks):
-    """How many cells all notebooks begin with; none where they all are the same."""
+    """How many cells all notebooks begin with, whatever their words; none where all their code is the same."""
     if len(notebooks) < 2:
         return 0
-    both = zip(*(notebook.cells for notebook in notebooks), strict=False)
-    return next((n for n, cells in enumerate(both) if len({(cell.cell_type, cell.source) for cell in cells}) > 1), 0)
+    sources = ([cell.source if cell.cell_type == "code" else None for cell in notebook.cells] for notebook in notebooks)
+    return next((n for n, cells in enumerate(zip(*sources, strict=False)) if len(set(cells)) > 1), 0)
 
 
 def keep_executed(path, notebook, folder):
@@ -147,6 +147,8 @@ def test_lesson(paths, tmp_path, monkeypatch):
     for path, seconds in zip(paths, times, strict=True):
         where = path.relative_to(NOTEBOOKS)
         print(f"{where}: {sum(seconds):.1f} s in {len(seconds)} cells, the longest {max(seconds, default=0):.1f} s")
+        left = os.listdir(tmp_path / f"{paths.index(path)}")
+        assert set(left) <= {"pettutor-training"}, f"{where} leaves files behind: {left}"
     states = pt.course.progress(progress).states
     for which in EXERCISES.values():
         if which.lesson == paths[0].stem:  # the last notebook was the solved one
@@ -167,6 +169,36 @@ def test_lessons_use_public_names_only(path):
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Attribute):
             assert not re.match(r"_[^_]", node.attr), f"{node.attr} is private"
+
+
+def calls_in(path):
+    """Calls in the code of a notebook, as (dotted name, names of keyword arguments, node)."""
+    text = "\n".join(re.sub(r"^[%!].*$", "", source, flags=re.M) for source in code_of(path))
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), {keyword.arg for keyword in node.keywords}, node
+
+
+@pytest.mark.parametrize("path", versions())
+def test_what_a_lesson_trains_is_kept_and_says_where_to_resume(path):
+    """A minute of training must not be lost with a kernel; a fit of seconds need not be kept."""
+    trains = [
+        keywords & {"folder", "checkpoint"}
+        for name, keywords, _ in calls_in(path)
+        if name == "pt.networks.train" or (name.endswith(".fit") and "validation" in keywords)
+    ]
+    assert all(trains), "pt.networks.train wants folder=pt.course.training_folder(...), BCDNet.fit checkpoint=..."
+    words = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
+    assert bool(trains) == any("**Resume here if the kernel died**" in text for text in words)
+
+
+@pytest.mark.parametrize("path", versions())
+def test_lessons_share_no_files(path):
+    """What one lesson keeps has its name, so that lessons may be run in any order."""
+    for name, _, node in calls_in(path):
+        if name == "pt.course.training_folder":
+            assert node.args[0].value == path.stem
+        assert name.split(".")[-1] not in {"open", "save", "savez", "to_csv", "write_text", "write_bytes"}, name
 
 
 # ---- the runner itself ----

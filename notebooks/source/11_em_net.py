@@ -306,6 +306,10 @@ print(f"untrained EM-Net against 8 iterations of MLEM: {np.abs(by_network - by_m
 # 8 unrolls and 8 heads. An update then projects forward and back 8 times on the way out and 8 times on the way back,
 # for each of its slices, and runs the CNN 8 times: it costs many times what an update of a post-processing network
 # costs.
+#
+# **Resume here if the kernel died**, or if you stopped the training: run the two cells of the workbench, then the next
+# one. It goes on after its last round, which is kept in the folder `pettutor-training`. (Remove that folder to train
+# from the beginning.)
 
 # %% tags=["limit=120"]
 long = False
@@ -322,6 +326,7 @@ history = pt.networks.train(
     multipliers=recipe.multipliers,  # α may move faster than the weights of convolutions
     batch_size=2,
     round_updates=16 if long else 1,
+    folder=pt.course.training_folder("11_em_net", long=long),
     progress=True,
     **({"minutes": 5} if long else {"updates": 2}),
 )

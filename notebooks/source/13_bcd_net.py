@@ -288,6 +288,10 @@ pt.volshow({"x": one.start, "u - x": u - one.start, "step - x": stepped - one.st
 #
 # We train three layers (the paper has 30) on our 6 slices. Each begins where the one before has ended (a choice).
 #
+# **Resume here if the kernel died**, or if you stopped the training: run the imports and the cell that makes the scans,
+# then the next one. It goes on after its last layer, which is kept in the folder `pettutor-training`. (Remove that
+# folder to train from the beginning.)
+#
 # **Before you run it** (about 10 seconds)**:** sketch the error against the layer, for training and validation.
 
 
@@ -299,7 +303,10 @@ def data_of(scans):
 
 epochs = 6
 mine = pt.networks.BCDNet(2, layers=3, scale=scale)
-mine.fit(*data_of(training), validation=data_of(validation), epochs=epochs, batch_size=4, progress=True)
+kept = pt.course.training_folder("13_bcd_net", epochs=epochs) / "layers.npz"
+mine.fit(
+    *data_of(training), validation=data_of(validation), epochs=epochs, batch_size=4, checkpoint=kept, progress=True
+)
 print(f"{mine}, {sum(mine.record.seconds):.0f} s")
 for layer, values in enumerate(zip(mine.record.training, mine.record.validation, strict=True)):
     print(f"after layer {layer}: RMSE in training {values[0]:5.2f}, validation {values[1]:5.2f} (activity)")

@@ -7,7 +7,7 @@ from pettutor.course import check
 from pettutor.course.check.guidance import hint, solution
 from pettutor.course.check.overview import class_overview, progress
 from pettutor.course.folder import CopyReport, copy_lessons, lessons, lessons_folder
-from pettutor.course.settings import SIZES, size
+from pettutor.course.settings import SIZES, size, training_folder
 from pettutor.course.stored import stored_curves, stored_regimes, stored_rows, study_file
 
 __all__ = [
@@ -26,4 +26,5 @@ __all__ = [
     "stored_regimes",
     "stored_rows",
     "study_file",
+    "training_folder",
 ]

@@ -13,6 +13,7 @@ the solved notebook has the code, the student's the text after ``# stub:`` (or `
 no stub). A cell tagged ``solution`` or ``student`` is in that notebook only; ``limit=SECONDS`` is the time that the
 tests give a cell. The teacher's notebook is the solved one with the markdown cells tagged ``teacher``, in boxes.
 ``notebooks/glossary.ipynb`` comes from ``docs/glossary.md``, beside the folder of the notebooks.
+Every lesson gets a cell for Google Colab after its title.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from pettutor.course.colab import colab_cells, repository_of
 from pettutor.course.folder import GLOSSARY, LESSON_NAME
 
 OPEN, CLOSE, STUB = "# solution:", "# end of solution", "# stub:"
@@ -60,13 +62,12 @@ def build_lesson(path):
     cells = jupytext.read(path, fmt="py:percent").cells
     if not cells:
         raise ValueError(f"{path.name}: expected at least one cell, got none")
-    return tuple(
-        _notebook(cells, path.name, solved=solved, notes=notes)
-        for solved, notes in ((False, False), (True, False), (True, True))
-    )
+    repository = repository_of(path.absolute().parents[2])
+    return tuple(_notebook(cells, path.name, place, repository) for place in PLACES)
 
 
-def _notebook(cells, name, *, solved, notes):
+def _notebook(cells, name, place, repository):
+    solved, notes = place != "", place == "teacher"
     made, seen = [], Counter()
     for number, cell in enumerate(cells, 1):
         tags, where = list(cell.metadata.get("tags", [])), f"{name}, cell {number}"
@@ -85,18 +86,10 @@ def _notebook(cells, name, *, solved, notes):
             continue
         kind = (cell.cell_type, text)
         seen[kind] += 1
-        made.append(_cell(*kind, seen[kind], tags))
+        made.append(_cell(*kind, {"tags": tags} if tags else {}, seen[kind]))
+    title = 1 if made and made[0]["cell_type"] == "markdown" else 0
+    made[title:title] = [_cell(*cell) for cell in colab_cells(name.removesuffix(".py"), repository, place)]
     return _as_text(made)
-
-
-def _cell(cell_type, text, occurrence, tags=()):
-    return {
-        "cell_type": cell_type,
-        "id": _cell_id(cell_type, text, occurrence),
-        "metadata": {"tags": list(tags)} if tags else {},
-        "source": text,
-        **({"outputs": [], "execution_count": None} if cell_type == "code" else {}),
-    }
 
 
 def _as_text(made):
@@ -105,6 +98,16 @@ def _as_text(made):
     notebook = nbformat.from_dict({"cells": made, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5})
     nbformat.validate(notebook)
     return nbformat.writes(notebook, version=nbformat.NO_CONVERT) + "\n"
+
+
+def _cell(cell_type, text, metadata, occurrence=1):
+    return {
+        "cell_type": cell_type,
+        "id": _cell_id(cell_type, text, occurrence),
+        "metadata": metadata,
+        "source": text,
+        **({"outputs": [], "execution_count": None} if cell_type == "code" else {}),
+    }
 
 
 def _cell_id(cell_type, text, occurrence):
@@ -159,7 +162,7 @@ def planned(folder):
 def glossary_notebook(path):
     """The glossary as a notebook of one cell, which JupyterLab shows with its formulas (it opens ``.md`` as text)."""
     text = Path(path).read_text(encoding="utf-8").strip()
-    return _as_text([_cell("markdown", text.replace("](../notebooks/", "]("), 1)])
+    return _as_text([_cell("markdown", text.replace("](../notebooks/", "]("), {})])
 
 
 def differences(folder):

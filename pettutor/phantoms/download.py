@@ -4,17 +4,15 @@ A transfer goes to a temporary file beside its destination, is checked there (HT
 tissue codes, checksum) and only then renamed. Whatever goes wrong, the temporary file is removed.
 """
 
-import http.client
+import functools
 import os
 import shutil
-import socket
 import tempfile
-import time
-import urllib.error
-import urllib.request
 import warnings
 
+from pettutor import download
 from pettutor.arrays import announce_once
+from pettutor.download import Unreachable
 from pettutor.phantoms.brainweb import DamagedFile, cache_folder, check_subject, file_name, read_labels
 
 FILE_BYTES = 4_100_000  # compressed size of the largest subject, about
@@ -24,14 +22,6 @@ _ADDRESS = (
     "http://brainweb.bic.mni.mcgill.ca/cgi/brainweb1?do_download_alias=subject{}_crisp&format_value=raw_short"
     "&zip_value=gnuzip&download_for_real=%5BStart+download%21%5D"
 )
-
-
-class Unreachable(OSError):
-    """The server cannot be reached, or does not serve the file."""
-
-
-class _CutShort(Exception):
-    pass
 
 
 def addresses(subject, base_url=None):
@@ -101,18 +91,22 @@ def fetch_brainweb(
         raise OSError(f"{folder}: expected {2 * FILE_BYTES / 1e6:.0f} MB of free disk, got {free / 1e6:.1f} MB")
     handle, part = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=folder)
     os.close(handle)
+    fill = functools.partial(
+        download.fill, part=part, name=f"subject {subject}", check=lambda path: read_labels(path, subject), look=_look,
+        refusal=DamagedFile, largest=LARGEST, title=f"BrainWeb {subject}", progress=progress,
+    )  # fmt: skip
     try:
         failures = []
         *first, last = addresses(subject, base_url)
         for address in (*first, last):
             try:
                 if address is last:
-                    _try_address(address, part, subject, progress, timeout, retries, pause)
+                    fill(address, timeout=timeout, retries=retries, pause=pause)
                 else:  # a server without https often does not answer at all: ask once, briefly
-                    _try_address(address, part, subject, progress, min(timeout, 10.0), 1, 0.0)
+                    fill(address, timeout=min(timeout, 10.0), retries=1)
             except (Unreachable, DamagedFile) as error:
                 failures.append(error)
-                _empty(part)
+                download.empty(part)
                 continue
             os.chmod(part, 0o644)  # a temporary file is private, a cache need not be
             os.replace(part, path)
@@ -128,79 +122,8 @@ def fetch_brainweb(
             os.remove(part)
 
 
-def _try_address(address, part, subject, progress, timeout, retries, pause):
-    """Fill ``part`` with a whole, checked file or raise Unreachable or DamagedFile."""
-    host = urllib.request.urlparse(address).netloc
-    last = None
-    for attempt in range(retries):
-        if attempt:
-            time.sleep(pause * 2 ** (attempt - 1))
-        try:
-            _transfer(address, part, subject, progress, timeout)
-            read_labels(part, subject)
-            return
-        except urllib.error.HTTPError as error:
-            last = Unreachable(f"{host} answered {error.code} {error.reason}")
-            if error.code == 416:  # the rest that we asked for is not there: begin again
-                _empty(part)
-            elif error.code < 500 and error.code not in (408, 429):
-                raise last from error
-        except _CutShort as error:
-            last = Unreachable(f"{host}: {error}")
-        except DamagedFile as error:
-            last = DamagedFile(f"{host} sent a file for subject {subject} that is refused: {error}")
-            _empty(part)
-        except (OSError, http.client.HTTPException) as error:
-            if not isinstance(error, (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException)):
-                raise  # the disk, not the network
-            reason = getattr(error, "reason", None) or error
-            last = Unreachable(f"{host}: {str(reason) or type(reason).__name__}")
-            if isinstance(reason, socket.gaierror):
-                break  # no such name: offline, waiting would not help
-    raise last
-
-
-def _empty(part):
-    with open(part, "wb"):
-        pass
-
-
-def _transfer(address, part, subject, progress, timeout):
-    """Append to ``part`` what is missing (or all, where the server cannot resume)."""
-    from tqdm.auto import tqdm
-
-    have = os.path.getsize(part)
-    request = urllib.request.Request(address, headers={"Accept-Encoding": "identity", "User-Agent": "pettutor"})
-    if have:
-        request.add_header("Range", f"bytes={have}-")
-    with urllib.request.urlopen(request, timeout=timeout) as reply:
-        resumed = reply.status == 206 and reply.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-        if reply.status not in (200, 206) or (reply.status == 206 and not resumed):
-            raise _CutShort(f"expected the file, got status {reply.status}")
-        have = have if resumed else 0
-        length = reply.headers.get("Content-Length")
-        total = have + int(length) if length and length.isdigit() else None
-        with (
-            open(part, "r+b") as file,
-            tqdm(
-                total=total,
-                initial=have,
-                desc=f"BrainWeb {subject}",
-                unit="B",
-                unit_scale=True,
-                disable=not progress,
-            ) as bar,
-        ):
-            file.seek(have)
-            file.truncate()
-            while chunk := reply.read1(1 << 16):
-                if have == 0 and chunk[:1] != b"\x1f":
-                    page = chunk.lstrip()[:1] == b"<"
-                    raise DamagedFile(f"expected a gzip file, got {'a web page' if page else 'something else'}")
-                file.write(chunk)
-                have += len(chunk)
-                bar.update(len(chunk))
-                if have > LARGEST:
-                    raise DamagedFile(f"expected about {FILE_BYTES:,} bytes, got more than {LARGEST:,}")
-        if total is not None and have != total:
-            raise _CutShort(f"transfer cut short ({have:,} of {total:,} bytes)")
+def _look(chunk):
+    """Refuse what does not even begin like a gzip file."""
+    if chunk[:1] != b"\x1f":
+        page = chunk.lstrip()[:1] == b"<"
+        raise DamagedFile(f"expected a gzip file, got {'a web page' if page else 'something else'}")
