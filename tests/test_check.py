@@ -4,6 +4,7 @@ A wrong answer is the lesson's own cell with other lines where the solution stan
 """
 
 import ast
+import functools
 import html
 import inspect
 import os
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal import convolve2d
 from wrong_answers import WRONG
 
 import pettutor as pt
@@ -44,7 +46,9 @@ def answer_name(which):
 
 def answer_of(which, cell):
     """What a cell defines for the check; only definitions, and the lines of the answer itself, are run."""
-    names = {"np": np, "pt": pt, "ratio": ratio}
+    names = {"np": np, "pt": pt, "ratio": ratio, "convolve2d": convolve2d, "over": ratio}
+    if re.search(r"\bops\.", cell):
+        names["ops"] = pt.networks.load_keras().ops
     name = answer_name(which)
     for node in ast.parse(cell).body:
         targets = [t.id for t in getattr(node, "targets", []) if isinstance(t, ast.Name)]
@@ -74,6 +78,12 @@ def check(which, answer):
     verdict = getattr(pt.course.check, which.name)(answer)
     assert isinstance(verdict, Verdict) and time.perf_counter() - start < SECONDS
     return verdict
+
+
+@functools.cache
+def verdict_on(which, lines):
+    """Of the exercise's cell with these lines in place of the solution; two tests look at it."""
+    return check(which, answer_of(which, with_lines(which, lines)))
 
 
 each = pytest.mark.parametrize("which", EXERCISES.values(), ids=EXERCISES)
@@ -113,14 +123,14 @@ def test_an_empty_function_is_not_yet(which, lines):
     ],
 )
 def test_a_wrong_answer_is_named(which, lines, words):
-    verdict = check(which, answer_of(which, with_lines(which, lines)))
+    verdict = verdict_on(which, lines)
     assert not verdict and verdict.kind == NOT_RIGHT and re.search(words, verdict.words), verdict
 
 
 @each
 def test_three_typical_mistakes_have_words_of_their_own(which):
     assert len({words for _, words in WRONG[which.name]}) >= 3
-    said = [check(which, answer_of(which, with_lines(which, lines))).words for lines, _ in WRONG[which.name]]
+    said = [verdict_on(which, lines).words for lines, _ in WRONG[which.name]]
     assert len(set(said)) >= 3
 
 
@@ -174,6 +184,7 @@ def test_an_error_in_the_answer_becomes_words_with_its_line(which):
 # ---- the lessons ----
 
 
+@functools.cache
 def code_cells(path):
     import nbformat
 
@@ -203,6 +214,13 @@ def test_the_list_in_the_docstring_is_complete():
     assert set(EXERCISES) == set(pt.course.check.__all__) - {"Verdict"}
     for name in EXERCISES:
         assert f"`{name}`" in pt.course.check.__doc__
+
+
+def test_the_list_in_the_documentation_is_complete():
+    text = (NOTEBOOKS.parent / "docs" / "exercises.md").read_text(encoding="utf-8")
+    listed = {name: int(row[1]) for row in re.finditer(r"^\| (\d+) .*?\| (.*) \|$", text, re.M)
+              for name in re.findall(r"`(\w+)`", row[2])}  # fmt: skip
+    assert listed == {name: int(which.lesson[:2]) for name, which in EXERCISES.items()}
 
 
 # ---- hints and solutions ----
@@ -255,6 +273,8 @@ def test_verdicts_are_text_and_boxes_without_markup_of_the_answer():
     assert str(verdict) == repr(verdict) == "✘ Not right (x): use `a < b` & <script>\n(kept <aside>)"
     shown = verdict._repr_html_()
     assert "<code>a &lt; b</code> &amp; &lt;script&gt;" in shown and html.escape("kept <aside>") in shown
+    marked = Verdict("x", NOT_RIGHT, "take *both*, `a *b* c`, not 2 * 3 * 4 or **c**")._repr_html_()
+    assert "take <em>both</em>, <code>a *b* c</code>, not 2 * 3 * 4 or **c**" in marked
     assert "color: inherit" in shown and "background: rgba(" in shown  # the notebook's own text colour, dark or light
     assert [bool(Verdict("x", kind, "")) for kind in (RIGHT, NOT_YET, NOT_RIGHT)] == [True, False, False]
     with pytest.raises(ValueError, match="kind: expected one of 'right', 'not yet', 'wrong', got 'good'"):
@@ -308,6 +328,15 @@ def test_calls_name_what_was_handed_over():
 def test_an_answer_that_gives_nothing_back_is_told_so():
     assert "is a `return` missing?" in pt.course.check.em_update(lambda y, A, iterations: None).words
     assert "gives NaN" in pt.course.check.noise_at_contrast(lambda curve, crc: float("nan")).words
+
+
+def test_a_check_that_needs_keras_says_so_where_there_is_none(monkeypatch):
+    def missing():
+        raise ImportError("expected a backend for Keras, found none")
+
+    monkeypatch.setattr("pettutor.networks.backend.load_keras", missing)
+    verdict = pt.course.check.dual_correction(lambda ratio, c, dual: ratio)
+    assert verdict.kind == NOT_YET and "needs Keras, which is not here: expected a backend" in verdict.words
 
 
 def test_the_signature_and_the_docstring_stay():

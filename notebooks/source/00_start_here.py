@@ -95,7 +95,7 @@ viewer
 #
 # ### Your progress
 #
-# From lesson 3 on, the cell after an exercise checks your answer: it says whether it is right, and names the mistake
+# From lesson 1 on, the cell after an exercise checks your answer: it says whether it is right, and names the mistake
 # that it recognises. Your progress is kept on this computer alone, in one small file, and shown here. (For teachers:
 # `pt.course.class_overview(...)` makes one table of the files of a class.)
 

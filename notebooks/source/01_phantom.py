@@ -388,15 +388,26 @@ pt.volshow(objects, grid=grid, vmins=0, vmaxs=[1.5, 4, 4, 8])
 # ## Exercises
 #
 # **Exercise 1. Contrast of a coarse grid.** How much of the FDG contrast between grey and white matter is left at 6
-# mm? Use the images on `coarse`, and the voxels in which grey matter (label 2) and white matter (label 3) prevail.
+# mm? Write the mean over the voxels in which grey matter (label 2) prevails, over that of white matter (label 3).
+#
+# The cell after an exercise checks your answer and names the mistake that it recognises. Stuck?
+# `pt.course.hint("coarse_contrast")` gives a hint, each time one more; `pt.course.solution("coarse_contrast")` gives
+# the solution.
+
 
 # %%
+def contrast_of(image, labels):
+    # solution:
+    return pt.measures.contrast(image, labels == 2, labels == 3)
+    # stub: return 4.0  # your turn: pt.measures.contrast(image, region, background)
+    # end of solution
+
+
 coarse = subject.on(grids[1])
-# solution:
-contrast = pt.measures.contrast(coarse.pet, coarse.labels == 2, coarse.labels == 3)
-# stub: contrast = 4.0  # your turn: pt.measures.contrast(image, region, background)
-# end of solution
-print(f"grey : white = {contrast:.2f} at 6 mm, painted with 4.00")
+print(f"grey : white = {contrast_of(coarse.pet, coarse.labels):.2f} at 6 mm, painted with 4.00")
+
+# %%
+pt.course.check.coarse_contrast(contrast_of)
 
 # %% [markdown]
 # **Exercise 2. The wrong attenuation map.** A phantom maker forgot the label of the marrow: µ is 0 wherever `labels
@@ -404,14 +415,24 @@ print(f"grey : white = {contrast:.2f} at 6 mm, painted with 4.00")
 # $\exp(-\int\mu\,\mathrm d\ell)$. Make the wrong map and look at the error of this factor. Which lines suffer most?
 # (`X` sums µ along the lines, in mm, hence the factor 0.1.)
 
+
+# %%
+def without_marrow(mu, labels):
+    wrong = mu.copy()
+    # solution:
+    wrong[labels == 11] = 0
+    return wrong
+    # stub: return wrong  # your turn: 0 where the label is 11 (marrow)
+    # end of solution
+
+
+# %%
+pt.course.check.forgotten_marrow(without_marrow)
+
 # %%
 X = pt.Projector(scanner, grid)
-wrong = truth.mu.copy()
-# solution:
-wrong[truth.labels == 11] = 0
-# stub: # your turn: set wrong to 0 where truth.labels is 11 (marrow)
-# end of solution
-right_factor, wrong_factor = np.exp(-0.1 * X(truth.mu)), np.exp(-0.1 * X(wrong))
+right_factor = np.exp(-0.1 * X(truth.mu))
+wrong_factor = np.exp(-0.1 * X(without_marrow(truth.mu, truth.labels)))
 error = np.where(right_factor < 1, wrong_factor / right_factor - 1, 0)
 plane = scanner.segments[0].size // 2
 fig, ax = plt.subplots(figsize=(6, 4.4), layout="constrained")
@@ -422,15 +443,25 @@ print(f"lines through the head: mean error {error[right_factor < 1].mean():+.1%}
 
 # %% [markdown]
 # **Exercise 3. A lesion of your own.** Put a *cold* lesion of 16 mm where you like (`centre=(z, y, x)` in mm, z = 0),
-# seen in PET only, and print its mean activity and that of white matter.
+# seen in PET only. Look at its mean activity and at that of white matter.
+
 
 # %%
-# solution:
-mine = truth.with_lesions(lesions=[pt.Lesion(16, "cold", where="pet", centre=(0.0, -35.0, 22.0))])
-# stub: mine = truth.with_lesions(lesions=[pt.Lesion(16, "hot", where="pet", centre=(0.0, -35.0, 22.0))])  # your turn
-# end of solution
-for name in ("lesion 1 (pet only)", "white matter"):
-    print(f"{name:20} mean activity {pt.measures.region_mean(mine.pet, mine.regions[name]):.1f}")
+def cold_lesion(truth):
+    # solution:
+    return truth.with_lesions(lesions=[pt.Lesion(16, "cold", where="pet", centre=(0.0, -35.0, 22.0))])
+    # stub: return truth  # your turn: truth.with_lesions(lesions=[pt.Lesion(...)])
+    # end of solution
+
+
+# %%
+pt.course.check.cold_lesion(cold_lesion)
+
+# %%
+mine = cold_lesion(truth)
+for name, mask in mine.regions.items():
+    if name == "white matter" or name.startswith("lesion"):
+        print(f"{name:20} mean activity {pt.measures.region_mean(mine.pet, mask):.1f}")
 pt.volshow({"PET": mine.pet, "T1": mine.t1}, grid=grid, cmaps=["magma", "gray"])
 
 # %% [markdown]

@@ -424,23 +424,30 @@ pt.volshow({"truth": truth.pet, "back projection": smeared}, grid=grid, vmins=0,
 # ## Exercises
 #
 # **Exercise 1. Predict a trace.** Write the formula for the $s$ of a point at `(y0, x0)` for each direction in
-# `phi0`, and check it on another point.
+# `phi`, and check it on another point.
+#
+# The cell after an exercise checks your answer and names the mistake that it recognises. Stuck?
+# `pt.course.hint("point_trace")` gives a hint, each time one more; `pt.course.solution("point_trace")` gives the
+# solution.
+
 
 # %%
-phi0 = phi[:, centre_bin]
-
-
-def trace(y0, x0):
+def trace(y0, x0, phi):
     # solution:
-    return x0 * np.cos(phi0) + y0 * np.sin(phi0)
-    # stub: return 0 * phi0  # your turn
+    return x0 * np.cos(phi) + y0 * np.sin(phi)
+    # stub: return 0 * phi  # your turn
     # end of solution
 
 
+# %%
+pt.course.check.point_trace(trace)
+
+# %%
 other = pt.phantoms.point_sources(grid, [(z0, 60.0, -25.0)], values=1000)
 fig, ax = plt.subplots(figsize=(5.6, 4.2), layout="constrained")
 show_sinogram(ax, X(other)[plane], "A point at x = −25, y = 60 mm")
-ax.plot(bin_of(trace(60.0, -25.0)), np.arange(scanner.views), color="tab:red", lw=1, label="your prediction")
+predicted = bin_of(trace(60.0, -25.0, phi[:, centre_bin]))
+ax.plot(predicted, np.arange(scanner.views), color="tab:red", lw=1, label="your prediction")
 ax.legend()
 plt.show()
 
@@ -449,13 +456,22 @@ plt.show()
 # share of the live bins that is. Block `k` has the positions `k * scanner.positions_per_block` up to, but not
 # including, the next block's.
 
+
 # %%
-first = 5 * scanner.positions_per_block
-# solution:
-dead = np.arange(first, first + scanner.positions_per_block)
-lost = np.isin(scanner.bin_crystals, dead).any(axis=-1) & scanner.live_bins
-# stub: lost = np.zeros_like(scanner.live_bins)  # your turn: np.isin(scanner.bin_crystals, ...) helps
-# end of solution
+def lost_bins(scanner, block):
+    first = block * scanner.positions_per_block
+    # solution:
+    dead = np.arange(first, first + scanner.positions_per_block)
+    return np.isin(scanner.bin_crystals, dead).any(axis=-1) & scanner.live_bins
+    # stub: return np.zeros_like(scanner.live_bins)  # your turn: np.isin(scanner.bin_crystals, ...) helps
+    # end of solution
+
+
+# %%
+pt.course.check.lost_bins(lost_bins)
+
+# %%
+lost = lost_bins(scanner, 5)
 print(f"lost: {lost.sum() / scanner.live_bins.sum():.1%} of the live bins")
 fig, ax = plt.subplots(figsize=(5.6, 4.2), layout="constrained")
 show_sinogram(ax, lost, "Bins lost with block 5 (black)")
@@ -465,13 +481,19 @@ show_sinogram(ax, lost, "Bins lost with block 5 (black)")
 # the **sensitivity**: how much line length the scanner has in each voxel. Where is it largest, and why is it not
 # flat?
 
+
 # %%
-# solution:
-ones = np.ones(X.out_shape, np.float32)
-# stub: ones = np.zeros(X.out_shape, np.float32)  # your turn
-# end of solution
-sensitivity = X.T(ones)
-pt.volshow({"sensitivity": sensitivity}, grid=grid, units="mm")
+def sensitivity(X):
+    # solution:
+    return X.T(np.ones(X.out_shape, np.float32))
+    # stub: return X.T(np.zeros(X.out_shape, np.float32))  # your turn
+    # end of solution
+
+
+pt.volshow({"sensitivity": sensitivity(X)}, grid=grid, units="mm")
+
+# %%
+pt.course.check.sensitivity(sensitivity)
 
 # %% [markdown]
 # ## Questions

@@ -140,6 +140,9 @@ print(f"{'in all':47} {network.count_params():,}")
 # ### Exercise 1
 # Complete the list of (input channels, output channels) of the eight convolutions, so that the sum is right. Mind
 # the joins.
+#
+# The cell after an exercise checks your answer and names the mistake that it recognises. Stuck?
+# `pt.course.hint("ced_layers")` gives a hint, each time one more; `pt.course.solution("ced_layers")` the solution.
 
 # %%
 # solution:
@@ -147,6 +150,9 @@ channels = [(1, 2), (2, 4), (4, 8), (8, 16), (16 + 8, 8), (8 + 4, 4), (4 + 2, 2)
 # stub: channels = [(1, 2), (2, 4), (4, 8), (8, 16)]  # the encoder; add the decoder's four
 # end of solution
 print(f"yours: {sum((9 * c + 1) * d for c, d in channels):,} parameters; the network: {network.count_params():,}")
+
+# %%
+pt.course.check.ced_layers(channels)
 
 # %% [markdown] tags=["teacher"]
 # **8 minutes, how not to do it.** Play it straight: show the first table as a success and ask who would publish it.
@@ -248,6 +254,30 @@ pt.volshow({"truth": validation[-1].truth.pet, **middle}, grid=grid, vmins=0, vm
 # **epoch** is one pass through all training slices) is a choice by results, too: it is a little optimistic, so the
 # test set must be a third one.
 #
+# ### Exercise 2
+# A folder with slices of many heads: `subjects[k]` is the head of slice `k`, such as `"mni:10"`. Make three lists of
+# slice numbers: to train, to validate, to test. The test set is `mni:0`, the validation set one other head of your
+# choice, and all the rest is for training.
+
+
+# %%
+def split(subjects):
+    # solution:
+    heads = sorted(set(subjects) - {"mni:0"})
+    sets = (heads[1:], heads[:1], ["mni:0"])
+    return [[k for k, head in enumerate(subjects) if head in one] for one in sets]
+    # stub: return [], [], []  # training, validation, test: numbers of slices
+    # end of solution
+
+
+folder = ["mni:1", "mni:10", "mni:0", "mni:1", "mni:3", "mni:10", "mni:3", "mni:0"]
+for name, numbers in zip(("training", "validation", "test"), split(folder), strict=True):
+    print(f"{name:10}: " + ", ".join(f"slice {k} of {folder[k]}" for k in numbers))
+
+# %%
+pt.course.check.split_by_subject(split)
+
+# %% [markdown]
 # `pt.networks.train_slicewise` minimises the mean squared error with Adam, shows every slice mirrored as well, and
 # keeps the weights of the epoch with the least validation error. One detail matters: all images are divided by
 # *one* fixed number, the mean activity of a head. If each image were normalised by its own maximum, or fed in
@@ -369,7 +399,7 @@ lesion_table(columns)
 # No method brings the small lesion near its true value: the blur has taken it away, and four lesions a head do not
 # teach a network to put it back.
 #
-# ### Exercise 2
+# ### Exercise 3
 # The network was trained at a fifth of the dose. Use it at a twentieth (`dose=0.05`). Does it still beat the best
 # Gaussian on the same image?
 
@@ -386,7 +416,7 @@ for name, images in {"MLEM 11": noisy, f"Gaussian {width} mm": filtered, "CED": 
     print(f"dose {dose}: {name:16} NRMSE {score(images, other):.1f} %")
 
 # %% [markdown]
-# ### Exercise 3
+# ### Exercise 4
 # One training is one draw: other random numbers (start weights, order of slices), other network. Choose two or more
 # seeds and look at the spread on the *validation* subject. (Each takes as long as the training above.) Is the
 # spread larger than the differences that you believed above?
@@ -608,26 +638,34 @@ pt.volshow(
 # And what was not made frequent is still lost: look at "cold, PET only". The NRMSE tells nothing of all this. A scar, a
 # cyst or an artefact is dark in T1, too; a test must contain lesions that only one of the images shows.
 #
-# ### Exercise 4
-# In these phantoms, MR and PET lie exactly on each other. In a patient they may be off by a few millimetres. Shift T1
-# by some voxels, and compare with the network that has no T1. How much is the second channel worth then?
+# ### Exercise 5
+# In these phantoms, MR and PET lie exactly on each other. In a patient they may be off by a few millimetres. Write a
+# function that displaces an image by `mm` millimetres along x, in whole voxels (`np.roll`; `grid.voxel_size` is in mm,
+# z, y, x). Then compare with the network that has no T1: how much is the second channel worth?
+
 
 # %%
-# solution:
-shifts = (0, 1, 2, 4)  # voxels
-# stub: shifts = (0,)  # voxels: try more
-# end of solution
+def displaced(t1, mm, grid):
+    # solution:
+    return np.roll(t1, round(mm / grid.voxel_size[2]), axis=2)
+    # stub: return t1  # moved by mm along x
+    # end of solution
 
 
+# %%
+pt.course.check.displaced_mr(displaced)
+
+
+# %%
 def mean_error(images):
     return np.mean([100 * pt.measures.nrmse(x, bare.pet, normaliser="rms", mask=head) for x in images])
 
 
 print(f"PET alone: {mean_error(images_of('PET alone', 'nothing', 'nothing')):.1f} %")
-for shift in shifts:
-    moved = np.roll(bare.t1, shift, axis=-1) / pt.networks.T1_MAXIMUM
+for mm in (0, 2, 4, 8):
+    moved = displaced(bare.t1, mm, S.grid) / pt.networks.T1_MAXIMUM
     images = [networks["PET and T1"](x, mr=moved) for x in scans["nothing"]]
-    print(f"T1 off by {shift * S.grid.voxel_size[2]:.1f} mm: NRMSE {mean_error(images):.1f} %")
+    print(f"T1 off by {mm} mm: NRMSE {mean_error(images):.1f} %")
 
 # %% [markdown]
 # ## Questions
@@ -671,7 +709,7 @@ for shift in shifts:
 # Make the rare case still more frequent (`pt.networks.train(..., mr_spots=8)`), also the other one: lesions that PET
 # alone shows (`pt.networks.simulate_scans(..., lesions_in="pet")` beside `"any"`), or a loss that counts the voxels of
 # lesions more. Or let the MR lie a little off in training, as it does in patients, so that the network trusts it less
-# (exercise 4). It will gain less from T1 where both agree. Whether it is enough, only the table of this lesson can
+# (exercise 5). It will gain less from T1 where both agree. Whether it is enough, only the table of this lesson can
 # tell, made anew.
 # </details>
 #

@@ -251,20 +251,47 @@ print("after 20 steps: " + ", ".join(f"{name} {early[f'CRC {name}']:.2f}" for na
 #
 # ### Exercise 1
 # Without the truth, when to stop? One proposal is the **windowed variance**: as long as the picture comes, successive
-# images move towards one place and their variance falls; when the noise comes, it is said to rise again. Give all
-# images of the fit to `rule` in turn (it is called with an image).
+# images move towards one place and their variance falls; when the noise comes, it is said to rise again. Of the last
+# $W$ images, with their mean $\bar x$ (an image), over the energy of the last one:
+#
+# $$V(k) = \frac{1}{W} \sum_{i = k - W + 1}^{k} \lVert x_i - \bar x \rVert^2 \;\Big/\; \lVert x_k \rVert^2 .$$
+#
+# Write it, for all $k$ at which the window is full, that is from $k = W$ on.
+#
+# The cell after an exercise checks your answer and names the mistake that it recognises. Stuck?
+# `pt.course.hint("windowed_variance")` gives a hint, each time one more;
+# `pt.course.solution("windowed_variance")` gives the solution.
+
 
 # %%
-rule = pt.networks.WindowedVariance(window=3, patience=100)
-# solution:
-for step in with_mr:
-    rule(with_mr[step].image)
-# stub: # for step in with_mr: ...
-# end of solution
-if rule.best_iteration:
-    stopped = list(with_mr)[rule.best_iteration - 1]
-    print(f"rule: {stopped} steps, error {error(with_mr[stopped].image):.1f} %; "
-          f"truth: {best} steps, {error(with_mr[best].image):.1f} %")  # fmt: skip
+def windowed_variance(images, window):
+    """V of every full window; images are (step, z, y, x)."""
+    # solution:
+    found = []
+    for k in range(window, len(images) + 1):
+        last = images[k - window : k]
+        spread = ((last - last.mean(axis=0)) ** 2).sum() / window
+        found.append(spread / (images[k - 1] ** 2).sum())
+    return np.array(found)
+    # stub: rule = pt.networks.WindowedVariance(window=window, patience=len(images))  # the library's: write your own
+    # stub: for image in images:
+    # stub:     rule(image)
+    # stub: return np.array(rule.variance[window - 1 :])
+    # end of solution
+
+
+# %%
+pt.course.check.windowed_variance(windowed_variance)
+
+# %% [markdown]
+# The image at the least $V$ is where the rule stops:
+
+# %%
+window = 3
+variance = windowed_variance(np.stack([p.image for p in with_mr.values()]), window)
+stopped = list(with_mr)[window - 1 + int(np.argmin(variance))]
+print(f"rule: {stopped} steps, error {error(with_mr[stopped].image):.1f} %; "
+      f"truth: {best} steps, {error(with_mr[best].image):.1f} %")  # fmt: skip
 
 # %% [markdown] tags=["teacher"]
 # **14 minutes, three steps, exercise 2.** Play ADMM with three students: one has the counts, one has the network, the
@@ -300,25 +327,46 @@ if rule.best_iteration:
 # The start: $x$ = MLEM, $\theta$ = a fit to it (40 steps), $\mu = 0$.
 #
 # ### Exercise 2
-# Write the three steps. `pt.map_em(y, A, pt.priors.Reference(z, rho), iterations=2, start=x)` is the first;
-# `prior.fit(theta, target, seen, 5, moments=moments, **adam)` the second, and gives `.weights` and `.moments`;
-# `prior.image(theta) * seen` is $f$.
+# Write one iteration, three lines. `reconstruct(reference, x)` gives the image after 2 updates of MAP-EM from `x`
+# towards a reference; `fit(target)` fits the network a little further, to a target, and gives its image $f$.
+
+
+# %%
+def iteration(x, f, mu, reconstruct, fit):
+    """One iteration of DIPRecon; gives the new x, f and mu."""
+    # solution:
+    x = reconstruct(f - mu, x)
+    f = fit(x + mu)
+    mu = mu + x - f
+    return x, f, mu
+    # stub: return x, f, mu  # three steps: x, then f, then mu
+    # end of solution
+
+
+# %%
+pt.course.check.diprecon_iteration(iteration)
+
+# %% [markdown]
+# And here is what your three lines are put between: MAP-EM of lesson 7, and the fit from above, which remembers its
+# weights (and Adam's moments) from one call to the next.
 
 
 # %%
 def my_diprecon(iterations, kappa):
     rho = pt.priors.strength(kappa, s, activity)
     x, mu, f = noisy, np.zeros_like(noisy), with_mr[40].image
-    theta, moments = with_mr[40].theta, with_mr[40].moments
+    last = SimpleNamespace(weights=with_mr[40].theta, moments=with_mr[40].moments)
+
+    def reconstruct(reference, x):
+        return pt.map_em(y, A, pt.priors.Reference(reference, rho), iterations=2, start=x)
+
+    def fit(target):
+        nonlocal last
+        last = prior.fit(last.weights, target, seen, 5, moments=last.moments, **adam)
+        return prior.image(last.weights) * seen
+
     for _ in range(iterations):
-        # solution:
-        x = pt.map_em(y, A, pt.priors.Reference(f - mu, rho), iterations=2, start=x)
-        fit = prior.fit(theta, x + mu, seen, 5, moments=moments, **adam)
-        theta, moments = fit.weights, fit.moments
-        f = prior.image(theta) * seen
-        mu = mu + x - f
-        # stub: f = f  # three steps: x, then theta and f, then mu
-        # end of solution
+        x, f, mu = iteration(x, f, mu, reconstruct, fit)
     return f
 
 
@@ -508,14 +556,23 @@ if long:
 #
 # ### Exercise 3
 # Near the end $f$ wobbles from one iteration to the next. Take the mean of $f$ over the last third of the iterations.
-# Does it help, and what does it cost? (`diprecon(..., average_from=...)` does the same.)
+# Does it help, and what does it cost? (`diprecon(..., average_from=...)` does the same.) `path[k]` is $f$ after
+# iteration $k$, counted from 1: of 12 iterations the last third are 9 to 12.
+
 
 # %%
-# solution:
-averaged = np.mean([path[k] for k in path if k > 2 * iterations // 3], axis=0)
-# stub: averaged = final  # the mean of path[k] over the last third
-# end of solution
+def mean_of_last_third(path):
+    # solution:
+    return np.mean([path[k] for k in path if k > 2 * max(path) / 3], axis=0)
+    # stub: return path[max(path)]  # the last image alone: take the mean of the last third
+    # end of solution
+
+
+averaged = mean_of_last_third(path)
 print(pd.DataFrame({"last": numbers(final), "averaged": numbers(averaged)}).T.round(3).to_string())
+
+# %%
+pt.course.check.mean_of_last_third(mean_of_last_third)
 
 # %% [markdown]
 # ### Exercise 4

@@ -135,7 +135,11 @@ print(f"in and out of the layer: {start.size:,} voxels; inside: {y.size:,} bins"
 # even nearly right, as you will see.
 #
 # ### Exercise 1
-# Complete `em_gradient` by the second term. The stub is the naive way.
+# Complete `em_gradient` by the second term. The stub is the naive way. `s` is the sensitivity $A^{\mathsf T} 1$.
+#
+# The cell after an exercise checks your answer and names the mistake that it recognises. Stuck?
+# `pt.course.hint("em_gradient")` gives a hint, each time one more; `pt.course.solution("em_gradient")` gives the
+# solution.
 
 
 # %%
@@ -144,17 +148,26 @@ def over(a, b):
     return np.divide(a, b, out=np.zeros_like(b), where=b > 0)
 
 
-def naive_gradient(x, g):
-    return g * over(A.T(over(y, A.expected(x))), s)
-
-
-def em_gradient(x, g):
+def em_gradient(y, A, s, x, g):
     expected = A.expected(x)
     # solution:
     second = A.T(over(y, expected**2) * A(g * over(x, s)))
-    # stub: second = 0  # how the ratio objects: from the formula above
-    # end of solution
     return g * over(A.T(over(y, expected)), s) - second
+    # stub: return g * over(A.T(over(y, expected)), s)  # the naive way: how does the ratio object?
+    # end of solution
+
+
+# %%
+pt.course.check.em_gradient(em_gradient)
+
+
+# %%
+def my_gradient(x, g):
+    return em_gradient(y, A, s, x, g)
+
+
+def naive_gradient(x, g):
+    return g * over(A.T(over(y, A.expected(x))), s)
 
 
 def layer_gradient(x, g):
@@ -198,7 +211,7 @@ for steps in (1, 8):
     for name, d in changes.items():
         g = (d / np.vdot(d, d)).astype(np.float32)
         row = {"EM steps": steps, "change": name, "finite difference": finite_difference(d, g, steps)}
-        for who, function in {"yours": em_gradient, "layer": layer_gradient, "naive": naive_gradient}.items():
+        for who, function in {"yours": my_gradient, "layer": layer_gradient, "naive": naive_gradient}.items():
             row[who] = np.vdot(chain(function, g, steps).astype(float), d)
         rows.append(row)
 left = pd.DataFrame(rows).set_index(["EM steps", "change"])
@@ -254,24 +267,28 @@ pt.volshow(broad, grid=grid, vmins=-8, vmaxs=8, cmaps="RdBu_r")
 # starts at zero; the training loss is the mean squared error of the last image; the start is a short OSEM.
 #
 # ### Exercise 2
-# Program the step in its second form. $s$ enters over its mean, `s / mean_s`, so that $f$ has no unit.
+# Program the step in its second form, from the image, its EM update, what the CNN gives, $\alpha$ and the sensitivity.
+# (`s` comes in over its mean, so that $f$ has no unit. Where it is 0, `over(x, s)` is 0.)
+
 
 # %%
-mean_s = scans[0].mean_sensitivity
-
-
-def em_net_step(x, f, alpha):
-    x_em = pt.mlem(y, A, iterations=1, start=x)
+def em_net_step(x, x_em, f, alpha, s):
     # solution:
-    return np.maximum((1 - alpha) * x + alpha * x_em - alpha * over(x, s / mean_s) * f, 0)
+    return np.maximum((1 - alpha) * x + alpha * x_em - alpha * over(x, s) * f, 0)
     # stub: return x_em  # where f and alpha come in: see the formula
     # end of solution
 
 
+# %%
+pt.course.check.em_net_step(em_net_step)
+
+# %%
+mean_s = scans[0].mean_sensitivity
 f = np.random.default_rng(1).standard_normal(start.shape).astype(np.float32)
 step_layer = pt.networks.GradientStep(scans, scale)
 step_layer.raw_alpha.assign(np.log(np.expm1(0.7)))  # softplus of this is 0.7
-difference = np.abs(em_net_step(start, f, 0.7) - layer_output(step_layer, start, f)).max()
+by_you = em_net_step(start, by_library, f, 0.7, s / np.float32(mean_s))
+difference = np.abs(by_you - layer_output(step_layer, start, f)).max()
 print(f"yours against the layer: {difference / start.max():.1e} of the maximum")
 
 # %% [markdown]

@@ -179,7 +179,31 @@ print(f"sum over the image, which is what a weight of the CNN gets to see: {slop
 # 0$ one has to say that the derivative is 0; the layer does.
 #
 # ### Exercise 1
-# Write the three, and check them against finite differences, for voxels of all kinds.
+# Write the three, from the root $x$ that the equation has. Then check them against finite differences, for voxels of
+# all kinds.
+#
+# The cell after an exercise checks your answer and names the mistake that it recognises. Stuck?
+# `pt.course.hint("map_em_derivatives")` gives a hint, each time one more; `pt.course.solution("map_em_derivatives")`
+# gives the solution.
+
+
+# %%
+def over(a, b):
+    """a / b, and 0 where b is 0."""
+    return np.divide(a, b, out=np.zeros_like(b), where=b != 0)
+
+
+def derivatives(x, s, z, rho):
+    """By x_EM, by z and by ρ."""
+    # solution:
+    D = 2 * rho * x + s - rho * z
+    return over(s, D), over(rho * x, D), over(x * (z - x), D)
+    # stub: return 0 * x, 0 * x, 0 * x  # from the box above
+    # end of solution
+
+
+# %%
+pt.course.check.map_em_derivatives(derivatives)
 
 
 # %%
@@ -188,19 +212,9 @@ def root_of(*parts):
     return keras.ops.convert_to_numpy(pt.networks.map_root(*parts))
 
 
-def derivatives(x_em, s, z, rho):
-    """By x_EM, by z and by ρ."""
-    x = root_of(x_em, s, z, rho)
-    # solution:
-    D = 2 * rho * x + s - rho * z
-    return s / D, rho * x / D, x * (z - x) / D
-    # stub: return 0 * x, 0 * x, 0 * x  # from the box above
-    # end of solution
-
-
 rng = np.random.default_rng(0)
 parts = [rng.uniform(0.1, 3, 1000) for _ in range(4)]  # x_EM, s, z, ρ
-for k, (name, mine) in enumerate(zip(("x_EM", "z", "ρ"), derivatives(*parts), strict=True)):
+for k, (name, mine) in enumerate(zip(("x_EM", "z", "ρ"), derivatives(root_of(*parts), *parts[1:]), strict=True)):
     moved = (0, 2, 3)[k]
     up, down = ([p + e * (i == moved) for i, p in enumerate(parts)] for e in (1e-5, -1e-5))
     expected = (root_of(*up) - root_of(*down)) / 2e-5
@@ -223,18 +237,28 @@ for k, (name, mine) in enumerate(zip(("x_EM", "z", "ρ"), derivatives(*parts), s
 # MAPEM-Net?
 #
 # ### Exercise 2
-# Program the untrained MAPEM-Net with `pt.map_em` and `pt.priors.Reference(z, rho)`, in two lines.
+# Program the untrained MAPEM-Net with `pt.map_em` and `pt.priors.Reference(z, rho)`: blocks of some steps (`unrolls`
+# blocks, each of `steps`). One line is missing.
+
+
+# %%
+def untrained_loop(y, A, start, rho, unrolls, steps):
+    x = start
+    for _ in range(unrolls):
+        # solution:
+        x = pt.map_em(y, A, pt.priors.Reference(x, rho), iterations=steps, start=x)  # μ stays 0
+        # stub: x = pt.mlem(y, A, iterations=steps, start=x)  # MAP-EM steps towards z
+        # end of solution
+    return x
+
+
+# %%
+pt.course.check.untrained_mapem_net(untrained_loop)
 
 # %%
 untrained = pt.networks.MAPEMNet((128, 128, 1), unrolls=8, steps=2, kappa=0.3, scale=scale)
 by_network = pt.networks.reconstruct(untrained, y, A, start)
-rho = 0.3 * mean_s / scale
-x = start
-for _ in range(8):
-    # solution:
-    x = pt.map_em(y, A, pt.priors.Reference(x, rho), iterations=2, start=x)  # μ stays 0
-    # stub: x = pt.mlem(y, A, iterations=2, start=x)  # two MAP-EM steps towards z
-    # end of solution
+x = untrained_loop(y, A, start, 0.3 * mean_s / scale, unrolls=8, steps=2)
 by_mlem = pt.mlem(y, A, iterations=16, start=start)
 for name, image in {"your loop": x, "16 iterations of MLEM": by_mlem}.items():
     print(f"untrained MAPEM-Net against {name}: {np.abs(by_network - image).max() / image.max():.1e}")
@@ -378,22 +402,27 @@ plt.show()
 # %% [markdown]
 # ### Exercise 3
 # Put the picture into numbers: what contrast has the Gaussian at the *same noise* as each network? (`np.interp` wants
-# rising noise; outside the curve there is no answer.)
+# rising noise, and the curve's falls; outside the curve there is no answer.)
 
 
 # %%
-def gaussian_at(dose, region, noise_level):
-    curve = curves[dose].sort_values("noise %")
+def gaussian_at(curve, region, noise_level):
+    """What a curve has in the column `region` at a level of its column "noise %"."""
     # solution:
-    return np.interp(noise_level, curve["noise %"], curve[region], left=np.nan, right=np.nan)
+    rising = curve.sort_values("noise %")
+    return np.interp(noise_level, rising["noise %"], rising[region], left=np.nan, right=np.nan)
     # stub: return np.nan  # interpolate
     # end of solution
 
 
+# %%
+pt.course.check.contrast_at_noise(gaussian_at)
+
+# %%
 for dose in curves:
     for name in ("U-Net", "MAPEM-Net"):
         own = table.loc[(f"{dose:.2g} x", name)]
-        words = [f"{region} {own[region]:.2f} against {gaussian_at(dose, region, own['noise %']):.2f}"
+        words = [f"{region} {own[region]:.2f} against {gaussian_at(curves[dose], region, own['noise %']):.2f}"
                  for region in ("CRC grey", "CRC lesions")]  # fmt: skip
         print(f"{dose:.2g} x, {name:9} at {own['noise %']:4.1f} % noise: {', '.join(words)} of the Gaussian")
 

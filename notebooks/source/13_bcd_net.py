@@ -91,6 +91,10 @@ pt.volshow({"truth": one.truth, "start": one.start}, grid=grid, vmins=0, vmaxs=1
 #
 # ### Exercise 1
 # Write the soft threshold. Then look at one question by hand: $c$ = right neighbour less left neighbour.
+#
+# The cell after an exercise checks your answer and names the mistake that it recognises. Stuck?
+# `pt.course.hint("soft_threshold")` gives a hint, each time one more; `pt.course.solution("soft_threshold")` gives the
+# solution.
 
 
 # %%
@@ -101,6 +105,10 @@ def soft_threshold(a, t):
     # end of solution
 
 
+# %%
+pt.course.check.soft_threshold(soft_threshold)
+
+# %%
 edge = np.array([[0, 0, 0], [-1, 0, 1], [0, 0, 0]]) / np.sqrt(2)
 x = one.start[0] / scale
 codes = convolve2d(x, edge[:, ::-1], mode="same")  # (networks say convolution, and do not mirror the filter)
@@ -128,7 +136,20 @@ pt.volshow(
 # are such a basis (that of the cosine transform); 18 more are random, with a decoder of zero.
 #
 # ### Exercise 2
-# Check both claims: the sum of $d_k * c_k$ (`convolve2d`), and the image that comes back.
+# Check both claims: the sum of $d_k * c_k$, and the image that comes back. For the first write a function that takes
+# all pairs $(c_k, d_k)$ and gives the one filter that they are together. (`convolve2d(c, d)` is $d * c$.)
+
+
+# %%
+def overall_filter(pairs):
+    # solution:
+    return sum(convolve2d(c, d) for c, d in pairs)
+    # stub: return convolve2d(*pairs[0])  # of the first pair: sum over all
+    # end of solution
+
+
+# %%
+pt.course.check.overall_filter(overall_filter)
 
 # %%
 coding = pt.networks.ConvolutionalCoding(2, 27, 3)
@@ -136,11 +157,7 @@ coding.build((None, None, None, 1))
 encoder, decoder, alpha = coding.get_weights()
 print(f"{coding.count_params()} parameters, 27 · (9 + 9 + 1) = {27 * (9 + 9 + 1)}")
 pairs = [(encoder[:, :, 0, k], decoder[:, :, k, 0]) for k in range(27)]
-# solution:
-delta = sum(convolve2d(c, d) for c, d in pairs)
-# stub: delta = convolve2d(*pairs[0])  # the sum over all pairs
-# end of solution
-print(np.round(delta, 3) + 0.0)
+print(np.round(overall_filter(pairs), 3) + 0.0)
 
 
 def denoised(image, weights=None):
@@ -240,8 +257,21 @@ pt.volshow(views, grid=grid, vmins=0, vmaxs=150)
 # The package has a network of this kind, trained as described below. Here is its first layer.
 #
 # ### Exercise 3
-# Program the step with `pt.priors.Reference(u, rho)` and one iteration of `pt.map_em` from the start image. It must
-# agree with the library.
+# Program the layer: the denoiser, then one iteration of `pt.map_em` from `x`, with `pt.priors.Reference(u, rho)`. It
+# must agree with the library.
+
+
+# %%
+def layer(y, A, x, denoise, rho):
+    # solution:
+    u = denoise(x)
+    return pt.map_em(y, A, pt.priors.Reference(u, rho), iterations=1, start=x)
+    # stub: return pt.mlem(y, A, iterations=1, start=x)  # MLEM, without a denoiser: write your own layer here
+    # end of solution
+
+
+# %%
+pt.course.check.bcd_layer(layer)
 
 # %%
 bcd = pt.networks.pretrained("bcd_net").model
@@ -249,10 +279,7 @@ A, y = one.acquisition_model(), one.prompts_on()
 s = A.T(np.ones(A.out_shape, np.float32))
 u = bcd.denoise(one.start, layer=1)
 rho = pt.priors.strength(bcd.kappa, s, bcd.scale)
-# solution:
-stepped = pt.map_em(y, A, pt.priors.Reference(u, rho), iterations=1, start=one.start)
-# stub: stepped = bcd.reconstruct(y, A, one.start, layers=1)  # the library's: write your own step here
-# end of solution
+stepped = layer(y, A, one.start, lambda x: bcd.denoise(x, layer=1), rho)
 off = np.abs(stepped - bcd.reconstruct(y, A, one.start, layers=1)).max() / stepped.max()
 print(f"κ = {bcd.kappa:g}: ρ = {rho:.3g}; difference from the library: {off:.1e} of the maximum")
 for name, image in {"start x": one.start, "denoised u": u, "after the step": stepped}.items():
@@ -472,7 +499,21 @@ pt.volshow(views, grid=grid, vmins=0, vmaxs=150)
 # ### Exercise 4: κ at another dose
 # $\kappa$ says how far the reference is believed. With a very large one the counts are hardly asked at all. It was set
 # for dose 1. Find the best of some values at a third of the dose on the *validation* head (never on the test head),
-# then use it on the test head, once.
+# then use it on the test head, once. `on_validation(kappa)` and `on_test(kappa)` give the error with a strength.
+
+
+# %%
+def tuned(kappas, on_validation, on_test):
+    """The best strength, and its error on the test head."""
+    # solution:
+    best = min(kappas, key=on_validation)
+    return best, on_test(best)
+    # stub: return kappas[2], on_test(kappas[2])  # 3, as in the training: choose the best one
+    # end of solution
+
+
+# %%
+pt.course.check.tuned_kappa(tuned)
 
 # %%
 faint = pt.networks.simulate_scans(["mni:101"], recipe.scans, heights=(-7, 13), doses=(low,), workers=1)
@@ -486,16 +527,18 @@ def mean_error(scans, kappa):
     return np.mean([error(x, s) for x, s in zip(images, scans, strict=True)])
 
 
-# solution:
-kappas = (0.3, 1.0, 3.0, 10.0, 1000.0)
-# stub: kappas = (bcd.kappa,)  # try more, in steps of about three
-# end of solution
-tuned = {kappa: mean_error(faint, kappa) for kappa in kappas}
-best = min(tuned, key=tuned.get)
-for kappa, value in tuned.items():
-    print(f"validation head, dose {low:.2g}: κ = {kappa:4g}: {value:.1f} %")
-for kappa in (bcd.kappa, best):
-    print(f"test head, dose {low:.2g}: κ = {kappa:4g}: {mean_error(groups[low], kappa):.1f} %")
+kappas, errors = (0.3, 1.0, 3.0, 10.0, 1000.0), {}
+
+
+def on_validation(kappa):
+    errors[kappa] = mean_error(faint, kappa)
+    print(f"validation head, dose {low:.2g}: κ = {kappa:4g}: {errors[kappa]:.1f} %")
+    return errors[kappa]
+
+
+best, on_test_head = tuned(kappas, on_validation, lambda kappa: mean_error(groups[low], kappa))
+print(f"test head, dose {low:.2g}: κ = {best:4g}: {on_test_head:.1f} %")
+print(f"test head, with the κ of the training, {bcd.kappa:g}: {mean_error(groups[low], bcd.kappa):.1f} %")
 
 # %% [markdown]
 # ## Questions

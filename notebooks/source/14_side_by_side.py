@@ -206,22 +206,64 @@ for noise in (0.12, 0.2):
 # tried.
 #
 # ### Exercise 1
+# Where does the ± come from? Both methods reconstructed the *same* twenty scans. Write the mean difference and its
+# standard error; `first[k]` and `second[k]` are the numbers of two methods from the same scan.
+#
+# The cell after an exercise checks your answer and names the mistake that it recognises. Stuck?
+# `pt.course.hint("paired_difference")` gives a hint, each time one more; `pt.course.solution("paired_difference")` the
+# solution.
+
+
+# %%
+def paired_difference(first, second):
+    # solution:
+    difference = first - second
+    return difference.mean(), difference.std(ddof=1) / np.sqrt(len(difference))
+    # stub: return np.nan, np.nan  # the mean difference, and its standard error
+    # end of solution
+
+
+# %%
+pt.course.check.paired_difference(paired_difference)
+
+# %% [markdown]
+# Without a filter the U-Net has about the noise of MLEM with a Gaussian of 3 mm (20 and 21 %). What is the pairing
+# worth?
+
+
+# %%
+def crc_of(method, fwhm, region):
+    part = rows[(rows["method"] == method) & (rows["fwhm"] == fwhm) & (rows["region"] == region)]
+    return part.sort_values("realisation")["crc"].to_numpy()
+
+
+for region, title in regions.items():
+    first, second = crc_of("U-Net", 0, region), crc_of("MLEM + Gaussian", 3, region)
+    mean, error = paired_difference(first, second)
+    apart = np.sqrt((first.var(ddof=1) + second.var(ddof=1)) / len(first))
+    print(f"{title:22}: {mean:+.3f} ± {error:.3f}; had they seen different scans, ± {apart:.3f}")
+
+# %% [markdown]
+# ### Exercise 2
 # A network's curve and the Gaussian's are compared at *equal noise*. Compare them at *equal contrast* instead: at a CRC
 # of grey matter of 0.5, which noise has MLEM + Gaussian, U-Net, MAPEM-Net, U-Net with T1? (Hint: lesson 8, exercise 4:
 # exchange the columns `crc` and `std`.)
 
 
 # %%
-def noise_at(method, crc):
-    one = curves[(curves["method"] == method) & (curves["region"] == "grey matter")]
+def noise_at(curves, method, crc):
     # solution:
+    one = curves[(curves["method"] == method) & (curves["region"] == "grey matter")]
     return pt.measures.at_equal_noise(one.rename(columns={"crc": "std", "std": "crc"}), crc, "crc")
-    # stub: return np.nan  # interpolate
+    # stub: return np.nan  # choose the rows, then interpolate
     # end of solution
 
 
 for name in ("MLEM + Gaussian", "U-Net", "MAPEM-Net", "U-Net with T1"):
-    print(f"{name:16} CRC 0.5 of grey matter at {100 * noise_at(name, 0.5):.1f} % noise")
+    print(f"{name:16} CRC 0.5 of grey matter at {100 * noise_at(curves, name, 0.5):.1f} % noise")
+
+# %%
+pt.course.check.noise_of_method(noise_at)
 
 # %% [markdown] tags=["teacher"]
 # **10 minutes, invented and hidden.** The figure to remember. The network with T1 has the least NRMSE of all (12.2 %),
@@ -452,21 +494,30 @@ print("NRMSE, %, networks of 16 subjects")
 print(best[["dose 1", *others]].to_string(float_format="{:.1f}".format))
 
 # %% [markdown]
-# ### Exercise 2
+# ### Exercise 3
 # NRMSE prefers smooth images. Ask the same question at **equal noise**: for the networks of 16 subjects at dose 1, the
-# contrast of grey matter less that of the Gaussian *with the same noise of the white matter* (column `std`). Does the
-# order change?
+# contrast of grey matter (column `grey`) less that of the Gaussian *with the same noise of the white matter* (column
+# `std`). `rows` holds a network, a row a seed; `path` the Gaussian, a row a width. Does the order change?
+
+
+# %%
+def gain(rows, path):
+    # solution:
+    same_noise = pt.measures.at_equal_noise(path, rows["std"].to_numpy(), "grey")
+    return rows["grey"].to_numpy() - same_noise
+    # stub: return np.full(len(rows), np.nan)  # interpolate the Gaussian's path at rows["std"]
+    # end of solution
+
+
+# %%
+pt.course.check.gain_at_equal_noise(gain)
 
 # %%
 at_dose_1 = regimes[regimes["test"] == "dose 1"]
 path = at_dose_1[at_dose_1["network"] == "Gaussian"].rename(columns={"setting": "fwhm"})
 for who, part in many[many["test"] == "dose 1"].groupby("who"):
-    # solution:
-    same_noise = pt.measures.at_equal_noise(path, part["std"].to_numpy(), "grey")
-    gain = part["grey"].to_numpy() - same_noise
-    # stub: gain = np.full(len(part), np.nan)  # interpolate the Gaussian's path at part["std"]
-    # end of solution
-    print(f"{who:18} noise {100 * part['std'].mean():4.1f} %, CRC grey {np.mean(gain):+.3f} ± {np.std(gain):.3f}")
+    more, noise = gain(part, path), 100 * part["std"].mean()
+    print(f"{who:18} noise {noise:4.1f} %, CRC grey {np.mean(more):+.3f} ± {np.std(more):.3f}")
 
 # %% [markdown]
 # ## Questions

@@ -355,6 +355,49 @@ pt.volshow(shown, grid=whole, vmins=0, vmaxs=150, ncols=4)
 # who is best, which is why there is more than one. In the FBSEM paper itself the network and a U-Net for
 # post-processing were level on simulated scans; the network was ahead on real ones.
 #
+# ### Exercise 2
+# Write FBSEM-Net as a loop, with `pt.map_em` and `pt.priors.Reference(z, rho)`. `denoise(x)` is the CNN.
+#
+# The cell after an exercise checks your answer and names the mistake that it recognises. Stuck?
+# `pt.course.hint("fbsem_loop")` gives a hint, each time one more; `pt.course.solution("fbsem_loop")` the solution.
+
+
+# %%
+def fbsem_loop(y, A, start, denoise, rho, unrolls):
+    x = start
+    for _ in range(unrolls):
+        # solution:
+        z = denoise(x)
+        x = pt.map_em(y, A, pt.priors.Reference(z, rho), iterations=1, start=x)
+        # stub: x = pt.mlem(y, A, iterations=1, start=x)  # the EM step alone: where is the CNN?
+        # end of solution
+    return x
+
+
+# %%
+pt.course.check.fbsem_loop(fbsem_loop)
+
+# %% [markdown]
+# With the trained CNN and the learnt $\kappa$ your loop has to give what the network of the package gives.
+
+# %%
+fbsem = networks["fbsem_net"].model
+cnn, raw_kappa = fbsem.get_layer("cnn"), fbsem.get_layer("map_em_step").raw_kappa
+kappa = float(ops.convert_to_numpy(ops.softplus(raw_kappa)))
+
+
+def denoise(x):
+    image = cnn(x[..., None] / np.float32(recipe.scale))
+    return ops.convert_to_numpy(image)[..., 0] * np.float32(recipe.scale)
+
+
+rho = pt.priors.strength(kappa, sensitivity, recipe.scale)
+by_loop = fbsem_loop(counts[0], models[0], full[0].start, denoise, rho, unrolls=8)
+by_network = images["FBSEM-Net"][0]
+off = np.abs(by_loop - by_network).max() / by_network.max()
+print(f"learnt κ: {kappa:.2f}; your loop against the network: {off:.1e} of the maximum")
+
+# %% [markdown]
 # ## Three: build one yourself
 #
 # The next network that you read about will not be in any library. With the layers of this one it is a dozen lines. We
@@ -375,8 +418,22 @@ pt.volshow(shown, grid=whole, vmins=0, vmaxs=150, ncols=4)
 # The price is one that you know: $y$, $c$, $r$, $h$ are tensors in the graph, which in 3-D nobody can afford without
 # care (lesson 12).
 #
-# ### Exercise 2
-# The stub has no dual CNN. Put it in: `dual` gets the ratio and $c$ as two channels, `ops.concatenate([...], axis=-1)`.
+# ### Exercise 3
+# The dual CNN sees the ratio and $c$ as two channels, `ops.concatenate([...], axis=-1)`, and corrects the ratio. Write
+# $h$. (The stub has no dual CNN.)
+
+
+# %%
+def corrected(ratio, c, dual):
+    """The ratio with the correction by the dual CNN."""
+    # solution:
+    return ratio + dual(ops.concatenate([ratio, c], axis=-1))
+    # stub: return ratio  # and what the dual CNN says of it
+    # end of solution
+
+
+# %%
+pt.course.check.dual_correction(corrected)
 
 
 # %%
@@ -400,11 +457,7 @@ def primal_dual(unrolls, P):
     primal, dual, start = small_cnn("primal"), small_cnn("dual"), x
     s = back(to_scanner(c))
     for _ in range(unrolls):
-        ratio = over(y, c * to_picture(project(x)) + r)
-        # solution:
-        h = ratio + dual(ops.concatenate([ratio, c], axis=-1))
-        # stub: h = ratio  # and what the dual CNN says of it
-        # end of solution
+        h = corrected(over(y, c * to_picture(project(x)) + r), c, dual)
         x = ops.relu(over(x * back(to_scanner(c * h)), s) + primal(x))
     return keras.Model([start, y, c, r], x)
 
@@ -543,7 +596,7 @@ for name, a, b in zip(("training head", "validation head"), before, after, stric
 #
 # `pettutor study` answers 2 and 3 for a method of your own; the lists of this course answer the rest.
 #
-# ### Exercise 3
+# ### Exercise 4
 # Take a paper on PET reconstruction with a network from the last two years. Put it on the map: a row of the table, and
 # the seven questions with yes, no, or "not said". (There is nothing to program.)
 #

@@ -143,6 +143,15 @@ def em_step(y, A, x):
     return x * divided(A.T(divided(y, A.expected(x))), sensitivity(A))
 
 
+def map_step(y, A, x, z, rho):
+    """One MAP-EM update towards z: in every voxel the positive root of rho x² + (s - rho z) x - s x_em = 0."""
+    s = sensitivity(A).astype(float)
+    c, b = s * em_step(y, A, x), s - rho * z
+    d = np.sqrt(b * b + 4 * rho * c)
+    root = np.where(b > 0, divided(2 * c, d + b), (d - b) / (2 * rho))
+    return np.where(s > 0, root, 0).astype(np.float32)
+
+
 def slope(function, x, voxel, step):
     """Derivative of a function of an image by one voxel, by central differences in float64."""
     up, down = np.array(x, float), np.array(x, float)

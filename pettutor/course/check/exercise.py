@@ -127,12 +127,30 @@ def _stopped(error, function):
     return f"Your code stopped in line {frame.lineno} of its cell{f', `{line}`' if line else ''}: {message}"
 
 
+def keras_here():
+    """Keras, for the checks of what works on its tensors.
+
+    Raises
+    ------
+    NotYet
+        It is not here, or does not start.
+    """
+    from pettutor.networks.backend import load_keras
+
+    try:
+        return load_keras()
+    except ImportError as error:
+        raise NotYet(f"This check needs Keras, which is not here: {error}.") from None
+
+
 def describe(value):
     """A value in a few words, for messages."""
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape}"
     if isinstance(value, Number | str | None):
-        return repr(value)
+        return repr(value.item() if isinstance(value, np.generic) else value)
+    if isinstance(value, tuple | list):
+        return f"a {type(value).__name__} of {len(value)}"
     return f"a {type(value).__name__}"
 
 

@@ -22,7 +22,7 @@ class Verdict:
         Name of the exercise.
     kind : {"right", "not yet", "wrong"}
     words : str
-        A sentence or two; code in `backticks`.
+        A sentence or two; code in `backticks`, a word in *stars* for emphasis.
     note : str
         Something beside the answer, such as a progress file that could not be written.
 
@@ -58,5 +58,9 @@ class Verdict:
 
 
 def _marked_up(words):
-    """Text as HTML: escaped, and with what stands in backticks as code."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(words, quote=False))
+    """Text as HTML: escaped, what stands in backticks as code, and a *word* between stars as emphasis."""
+    parts = re.split(r"`([^`]+)`", html.escape(words, quote=False))  # text and code by turns
+    return "".join(
+        f"<code>{part}</code>" if number % 2 else re.sub(r"(?<![\w*])\*(\w+)\*(?![\w*])", r"<em>\1</em>", part)
+        for number, part in enumerate(parts)
+    )
