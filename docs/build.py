@@ -19,7 +19,7 @@ from reference import ROOMS, write_reference
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-TOP = "lessons/index glossary exercises teaching library api/index"
+TOP = "lessons/index glossary exercises teaching anywhere library api/index"
 LONGEST = 600  # seconds for a cell
 
 

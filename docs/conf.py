@@ -63,7 +63,9 @@ html_css_files = ["viewer.css", "site.css"]
 html_js_files = [("viewer.js", {"defer": "defer"})]
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {page: [] for page in ("index", "glossary", "exercises", "teaching")}  # they have no pages below
+html_sidebars = {
+    page: [] for page in ("index", "glossary", "exercises", "teaching", "anywhere")
+}  # they have no pages below
 html_favicon = "_static/favicon.svg"
 html_context = {"default_mode": "auto"}  # light or dark as the system has it
 html_theme_options = {

@@ -162,10 +162,10 @@ def test_frames_are_stepped_and_played(browser, tmp_path):
         {"MLEM": frames, "truth": VOLUME}, vmins=0, vmaxs=252, labels=["iteration 1", "iteration 5", "iteration 11"]
     ).save_html(path)
     with opened(browser, path) as (page, faults):
-        assert page.get_by_text("iteration 1", exact=True).is_visible()
+        page.get_by_text("iteration 1", exact=True).wait_for()
         page.locator(".ptv-view").first.press("ArrowRight")
         settle(page)
-        assert page.get_by_text("iteration 5").is_visible()
+        page.get_by_text("iteration 5").wait_for()
         np.testing.assert_array_equal(picture(page, 0), coloured(VOLUME[3] // 2, "magma", 0, 252))
         np.testing.assert_array_equal(picture(page, 1), coloured(VOLUME[3], "magma", 0, 252))
         page.get_by_role("button", name="play").click()

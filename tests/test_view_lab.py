@@ -212,20 +212,20 @@ for k in range(1, 4):
         run_cell(page, 0)  # its frames come before the browser has even made the viewer
         frames = "document.querySelector('.pettutor-viewer')?.pettutorViewer?.panels[0].volume.frames.length"
         page.wait_for_function(f"{frames} === 3", timeout=30_000)
-        assert page.get_by_text("iteration 3").is_visible()
+        page.get_by_text("iteration 3").wait_for()
         assert close_to(page, LARGE[2] / 3)
         run_cell(page, 1)
         page.wait_for_function(f"{frames} === 5", timeout=30_000)
-        assert page.get_by_text("iteration 5").is_visible()
+        page.get_by_text("iteration 5").wait_for()
         assert close_to(page, LARGE[2] / 5)
         for _ in range(4):
             page.locator(".ptv-view").press("ArrowLeft")
-        assert page.get_by_text("iteration 1", exact=True).is_visible()
+        page.get_by_text("iteration 1", exact=True).wait_for()
         assert close_to(page, LARGE[2])
         run_cell(page, 1)
         page.wait_for_function(f"{frames} === 7", timeout=30_000)
         settle(page)
-        assert page.get_by_text("iteration 1", exact=True).is_visible()  # who went back is left there
+        page.get_by_text("iteration 1", exact=True).wait_for()  # who went back is left there
         assert faults == []
 
 
