@@ -136,3 +136,32 @@ def test_the_plans_of_the_guide_add_up():
 def test_the_map_of_lesson_0_leads_to_every_other_lesson():
     text = words(LESSONS[0])
     assert [lesson for lesson in LESSONS[1:] if f"]({lesson}.ipynb)" not in text] == []
+
+
+# ---- links ----
+
+PAGES = [path for pattern in ("*.md", "docs/*.md", "data_scripts/*.md") for path in ROOT.glob(pattern)]
+PAGES += [path for place in build.PLACES for path in (NOTEBOOKS / place).glob("*.ipynb")]
+# beside papers, which are named by their DOI: programs that the pages speak of
+PROGRAMS = {
+    "https://anywidget.dev",
+    "https://github.com/SyneRBI/SIRF-Exercises",
+    "https://mybinder.org",
+    "https://semver.org",
+}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_to_a_file_that_is_here_a_heading_or_a_paper(path):
+    text = "\n".join("".join(cell) for cell in markdown(path)) if path.suffix == ".ipynb" else path.read_text("utf-8")
+    for link in re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r"""(?<!\()https?://[^\s)<>"'`\]]+""", text):
+        if link.startswith(("http:", "https:")):
+            assert re.match(r"https://doi\.org/10\.\d{4,}/\S", link) or link in PROGRAMS, link
+            continue
+        file, _, heading = link.partition("#")
+        target = (path.parent / file).resolve() if file else path
+        assert target.exists(), f"{link}: there is no {target.relative_to(ROOT)}"
+        if heading and target.suffix == ".md":
+            titles = re.findall(r"^#+ (.+)$", target.read_text("utf-8"), re.M)
+            slugs = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+            assert heading in slugs, f"{link}: no such heading"

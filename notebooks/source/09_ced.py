@@ -19,9 +19,9 @@
 # Words and symbols: [glossary](glossary.ipynb).
 
 # %% [markdown] tags=["teacher"]
-# **In class 60 minutes.** The first lesson that needs Keras: run its first code cell at the very beginning of the day,
-# on every machine. Training takes seconds; with a loud room full of laptops, choose `slab`. Exercise 3 may be done by
-# one half of the class with other seeds than the other half: then the spread is on the board.
+# **In class 60 minutes.** The first lesson that needs Keras: run its first code cell at the very beginning of the
+# day, on every machine. Training takes seconds; with a loud room full of laptops, choose `slab`. Exercise 4 may be
+# done by one half of the class with other seeds than the other half: then the spread is on the board.
 
 # %% [markdown]
 # If the next cell ends in an `ImportError`, no network library is installed. Open a terminal in the same
@@ -230,9 +230,11 @@ middle = {name: images[-1] for name, images in on_unseen.items()}
 pt.volshow({"truth": validation[-1].truth.pet, **middle}, grid=grid, vmins=0, vmaxs=150)
 
 # %% [markdown] tags=["teacher"]
-# **12 minutes, how to do it, and the result.** Take bets before the result and write them up. Read the printed
-# verdicts, not the pictures. The naive network has the lowest training loss of all: a low loss is no merit. Question
-# that always comes: "why choose the Gaussian by the truth?" It is the best opponent that there can be; see question 3.
+# **12 minutes, how to do it, exercise 2, and the result.** Common mistakes in exercise 2, which the check names:
+# slices dealt out instead of heads, `mni:1` found in `mni:10`. Take bets before the result and write them up. Read
+# the printed verdicts, not the pictures. The naive network has the lowest training loss of all: a low loss is no
+# merit. Question that always comes: "why choose the Gaussian by the truth?" It is the best opponent that there can
+# be; see question 3.
 #
 # Expected at `slab`: CED 36.6 %, MLEM 11 with the best Gaussian 39.5 %, MLEM 31 with it 36.3 %: a draw.
 
@@ -362,11 +364,11 @@ differences = {f"{name} - truth": image - shown.truth.pet for name, image in pic
 pt.volshow(differences, grid=grid, vmins=-100, vmaxs=100, cmaps="RdBu_r", units="activity")
 
 # %% [markdown] tags=["teacher"]
-# **8 minutes, lesions, exercises 2 and 3.** No method brings the small lesion near its true value. Exercise 2 asks at a
-# twentieth of the dose; exercise 3 shows the spread of trainings. If that spread is larger than a difference that was
-# believed before, say so.
+# **8 minutes, lesions, exercises 3 and 4.** No method brings the small lesion near its true value. Exercise 3 asks at
+# a twentieth of the dose; exercise 4 shows the spread of trainings. If that spread is larger than a difference that
+# was believed before, say so.
 #
-# Expected at `slab`: exercise 2: CED 48.3 %, the Gaussian 43.4 %; exercise 3: 36.0 and 37.6 %.
+# Expected at `slab`: exercise 3: CED 48.3 %, the Gaussian 43.4 %; exercise 4: 36.0 and 37.6 %.
 
 # %% [markdown]
 # Read the verdicts above, not the pictures: they are computed from the numbers. What to expect: a small network
@@ -433,13 +435,13 @@ for seed in seeds:
 print("NRMSE on the validation subject:", ", ".join(f"{value:.2f} %" for value in spread))
 
 # %% [markdown] tags=["teacher"]
-# **15 minutes, MR as a second channel.** The error alone closes the case for MR: the stored network with T1 has 13.3 %,
-# the one without 26.7 % at dose 1 (table in *Networks*). Then the lesion test, where the same scan is given with two
-# T1. What was once invented of a dark spot in T1: 69 % with few lesions, 44 ± 3 % with many, 28 ± 2 % with spots drawn
-# into T1 alone.
+# **15 minutes, MR as a second channel.** The error alone closes the case for MR: the stored network with T1 has 13.3
+# %, the one without 26.7 % at dose 1 (table in *Networks*). Then the lesion test, where the same scan is given with
+# two T1. What was once invented of a dark spot in T1: 69 % with few lesions, 44 ± 3 % with many, 28 ± 2 % with spots
+# drawn into T1 alone.
 #
-# Sentence for the board: *it is not enough that a case occurs in the training set. It must count there, and afterwards
-# it must be tested.*
+# Sentence for the board: *it is not enough that a case occurs in the training set. It must count there, and
+# afterwards it must be tested.*
 #
 # Expected at `slab`: a cold lesion in PET only is recovered to 39 % without T1 and to 13 % with it.
 
@@ -617,8 +619,9 @@ pt.volshow(
 )
 
 # %% [markdown] tags=["teacher"]
-# **5 minutes, exercise 4.** Let each row of the class try another shift. Expected: the network that gains most from T1
-# loses most. In the stored study its NRMSE goes from 13.4 over 30.4 to 45.4 % for 0, 2 and 4 mm.
+# **5 minutes, exercise 5.** Common mistakes, which the check names: millimetres taken for voxels, the wrong axis,
+# `int` in place of `round`. Expected: the network that gains most from T1 loses most. In the stored study its NRMSE
+# goes from 13.4 over 30.4 to 45.4 % for 0, 2 and 4 mm.
 
 # %% [markdown]
 # This network was told, again and again: dark spots in T1 that mean nothing were drawn into every training step. How it

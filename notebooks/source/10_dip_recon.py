@@ -661,13 +661,13 @@ if mr is not None:
 # ## Further reading
 #
 # - K. Gong, C. Catana, J. Qi, Q. Li. *PET image reconstruction using deep image prior.* IEEE Trans. Med. Imaging
-#   38(7):1655, 2019. [arXiv:1807.01759](https://arxiv.org/abs/1807.01759)
+#   38(7):1655, 2019. [arXiv:1807.01759](https://doi.org/10.48550/arXiv.1807.01759)
 # - D. Ulyanov, A. Vedaldi, V. Lempitsky. *Deep image prior.* CVPR 2018.
-#   [arXiv:1711.10925](https://arxiv.org/abs/1711.10925)
-# - H. Wang et al. *Early stopping for deep image prior.* [arXiv:2112.06074](https://arxiv.org/abs/2112.06074)
+#   [arXiv:1711.10925](https://doi.org/10.48550/arXiv.1711.10925)
+# - H. Wang et al. *Early stopping for deep image prior.* [arXiv:2112.06074](https://doi.org/10.48550/arXiv.2112.06074)
 # - F. Hashimoto, Y. Onishi, K. Ote, H. Tashima, T. Yamaya. End-to-end deep image prior in three dimensions.
-#   [arXiv:2212.11844](https://arxiv.org/abs/2212.11844)
+#   [arXiv:2212.11844](https://doi.org/10.48550/arXiv.2212.11844)
 # - K. Gong et al. The earlier idea, a trained network whose input is fitted (`pt.networks.network_input`).
-#   [arXiv:1710.03344](https://arxiv.org/abs/1710.03344)
+#   [arXiv:1710.03344](https://doi.org/10.48550/arXiv.1710.03344)
 # - The atlas shown here: V. S. Fonov et al. NeuroImage 54(1):313, 2011.
 #   [doi:10.1016/j.neuroimage.2010.07.033](https://doi.org/10.1016/j.neuroimage.2010.07.033)

@@ -21,8 +21,8 @@
 # Words and symbols: [glossary](glossary.ipynb).
 
 # %% [markdown] tags=["teacher"]
-# **In class 50 minutes.** Works without lessons 10 to 13 if somebody says in one sentence what each method is. The long
-# work is stored, so the lesson also runs on a slow machine. Give each group one method to defend.
+# **In class 50 minutes.** Works without lessons 10 to 13 if somebody says in one sentence what each method is. The
+# long work is stored, so the lesson also runs on a slow machine. Give each group one method to defend.
 
 # %%
 import time
@@ -42,8 +42,8 @@ doses = ["dose 1/3", "dose 1", "dose 3"]  # of the map of regimes
 print(f"{pt.course.study_file('side_by_side').name}: {int(curves['realisations'].max())} scans of one slice")
 
 # %% [markdown] tags=["teacher"]
-# **8 minutes, one scan.** An anecdote, and say so. Let the class order the pictures by beauty first; keep that list for
-# the end.
+# **8 minutes, one scan.** An anecdote, and say so. Let the class order the pictures by beauty first; keep that list
+# for the end.
 #
 # Expected at `slab`: NRMSE 34.5 (MLEM), 30.3 (with the Gaussian), 25.3 (EM-Net, kernel EM), 13.6 % (U-Net with T1).
 
@@ -125,13 +125,16 @@ for ax in axes.flat:
 plt.show()
 
 # %% [markdown] tags=["teacher"]
-# **12 minutes, twenty scans, exercise 1.** Answer to the prediction: with MR most in grey matter, whose borders T1
-# shows; least in the lesions that T1 does not show. At 20 % noise, contrast of grey matter above MLEM with a Gaussian:
-# U-Net and FBSEM-Net +0.17, EM-Net +0.15, MAPEM-Net +0.12, BCD-Net +0.09, CED +0.02; kernel EM +0.18, Bowsher +0.08,
-# dictionary +0.04.
+# **12 minutes, twenty scans, exercises 1 and 2.** Answer to the prediction: with MR most in grey matter, whose
+# borders T1 shows; least in the lesions that T1 does not show. At 20 % noise, contrast of grey matter above MLEM with
+# a Gaussian: U-Net and FBSEM-Net +0.17, EM-Net +0.15, MAPEM-Net +0.12, BCD-Net +0.09, CED +0.02; kernel EM +0.18,
+# Bowsher +0.08, dictionary +0.04.
 #
-# Expected at `slab`: exercise 1: CRC 0.5 at 28.1 (MLEM + Gaussian), 14.4 (U-Net), 16.3 (MAPEM-Net) and 3.9 % noise
-# (U-Net with T1).
+# Exercise 1 is short and worth its minutes: pairing makes the ± of the large lesion a fourth. Common mistakes, which
+# the check names: two variances added as if the scans were different, the spread in place of its standard error.
+#
+# Expected at `slab`: exercise 1: ± 0.003 for the 16 mm lesion, ± 0.011 without pairing; exercise 2: CRC 0.5 at 28.1
+# (MLEM + Gaussian), 14.4 (U-Net), 16.3 (MAPEM-Net) and 3.9 % noise (U-Net with T1).
 
 # %% [markdown]
 # One scan is an anecdote: the noise of this one realisation, and no idea of the noise of a method. What to look for all
@@ -266,8 +269,8 @@ for name in ("MLEM + Gaussian", "U-Net", "MAPEM-Net", "U-Net with T1"):
 pt.course.check.noise_of_method(noise_at)
 
 # %% [markdown] tags=["teacher"]
-# **10 minutes, invented and hidden.** The figure to remember. The network with T1 has the least NRMSE of all (12.2 %),
-# and a cold lesion that only PET shows is gone from its image (contrast −0.27; U-Net 0.49, kernel EM 0.60).
+# **10 minutes, invented and hidden.** The figure to remember. The network with T1 has the least NRMSE of all (12.2
+# %), and a cold lesion that only PET shows is gone from its image (contrast −0.27; U-Net 0.49, kernel EM 0.60).
 
 # %% [markdown]
 # ## What MR invents, and what it hides
@@ -315,9 +318,9 @@ ax.margins(x=0.15)
 plt.show()
 
 # %% [markdown] tags=["teacher"]
-# **6 minutes, a claim examined.** Grey matter: with the settings of lesson 10 above dictionary learning by 0.09 to 0.11
-# with each of three seeds. Lesions: below kernel EM. Neither proves or refutes a paper. T1 off by 0, 2 and 4 mm: kernel
-# EM 24.1, 25.4, 29.7 % NRMSE, Bowsher 25.4, 29.2, 31.8 %, DIPRecon 26.3, 27.0, 27.0 %.
+# **6 minutes, a claim examined.** Grey matter: with the settings of lesson 10 above dictionary learning by 0.09 to
+# 0.11 with each of three seeds. Lesions: below kernel EM. Neither proves or refutes a paper. T1 off by 0, 2 and 4 mm:
+# kernel EM 24.1, 25.4, 29.7 % NRMSE, Bowsher 25.4, 29.2, 31.8 %, DIPRecon 26.3, 27.0, 27.0 %.
 
 # %% [markdown]
 # A method with MR has to be judged in this picture as well: up and near the line is good. NRMSE does not show it: a
@@ -417,11 +420,11 @@ numbers = moved.pivot_table(index="method", columns="mr_shift", values=["NRMSE %
 print(numbers.to_string(float_format="{:.2f}".format))
 
 # %% [markdown] tags=["teacher"]
-# **14 minutes, the map, exercise 2.** Let each group find the square where its method wins. At dose 1, NRMSE less that
-# of the best Gaussian with 1, 4 and 16 training subjects: EM-Net −2.0, −2.4, −2.5; the U-Net with equal updates −1.2,
-# −2.2, −1.8, in equal time −2.8, −4.3, −4.6. Close with the list of beautiful pictures from the beginning.
+# **14 minutes, the map, exercise 3.** Let each group find the square where its method wins. At dose 1, NRMSE less
+# that of the best Gaussian with 1, 4 and 16 training subjects: EM-Net −2.0, −2.4, −2.5; the U-Net with equal updates
+# −1.2, −2.2, −1.8, in equal time −2.8, −4.3, −4.6. Close with the list of beautiful pictures from the beginning.
 #
-# Expected at `slab`: exercise 2, CRC of grey matter above the Gaussian at equal noise: +0.163 (U-Net, equal time),
+# Expected at `slab`: exercise 3, CRC of grey matter above the Gaussian at equal noise: +0.163 (U-Net, equal time),
 # +0.123 (EM-Net), +0.081 (U-Net, equal updates).
 
 # %% [markdown]

@@ -23,7 +23,7 @@
 
 # %% [markdown] tags=["teacher"]
 # **In class 45 minutes.** Three parts that do not need each other. For the end of a course take only the map of the
-# field and the seven questions, and let the students bring a paper each (exercise 3).
+# field and the seven questions, and let the students bring a paper each (exercise 4).
 
 # %% [markdown]
 # ## The workbench
@@ -269,8 +269,8 @@ pt.volshow(picked, grid=grid, vmins=0, vmaxs=150, ncols=4)
 
 # %% [markdown] tags=["teacher"]
 # **8 minutes, FBSEM-Net.** Three formulas on the board; let the class find the CNN in each and say who speaks last.
-# Answer to the prediction: no order can be told from the formulas; the CNN that speaks last leaves less noise. Bowsher
-# has to stand in the table although it sees MR.
+# Answer to the prediction: no order can be told from the formulas; the CNN that speaks last leaves less noise.
+# Bowsher has to stand in the table although it sees MR.
 
 # %% [markdown]
 # ## Two: FBSEM-Net
@@ -346,8 +346,9 @@ shown = {"truth": full[0].truth, **{name: pair[0] for name, pair in images.items
 pt.volshow(shown, grid=whole, vmins=0, vmaxs=150, ncols=4)
 
 # %% [markdown] tags=["teacher"]
-# **10 minutes, build one, exercise 2.** Untrained it is three iterations of MLEM: the first check. The finite
-# difference is the second. Common mistake in exercise 2: the dual CNN gets one channel instead of two.
+# **10 minutes, build one, exercises 2 and 3.** Exercise 2 is two lines, and the loop has to give what the stored
+# network gives. In exercise 3 the network is three iterations of MLEM while untrained: the first check. The finite
+# difference is the second. Common mistake there: the dual CNN gets one channel instead of two.
 
 # %% [markdown]
 # Do not read an order of *ideas* from this table. The networks were trained for a similar, short time on a CPU, so a
@@ -541,8 +542,8 @@ for name, a, b in zip(("training head", "validation head"), before, after, stric
     print(f"{name:15}: {a:.4f} untrained (three iterations of MLEM), {b:.4f} after, {b / a - 1:+.1%}")
 
 # %% [markdown] tags=["teacher"]
-# **9 minutes, the map and the seven questions.** The end of the course. Let the class answer the seven questions for a
-# figure that you have brought, then for a row of lesson 14's table.
+# **9 minutes, the map and the seven questions.** The end of the course. Let the class answer the seven questions for
+# a figure that you have brought, then for a row of lesson 14's table.
 
 # %% [markdown]
 # From here to a paper it is "only" what lessons 11 to 13 did: many heads, a validation subject that decides when to
@@ -648,17 +649,17 @@ for name, a, b in zip(("training head", "validation head"), before, after, stric
 # ## Further reading
 #
 # - F. Hashimoto, Y. Onishi, K. Ote, H. Tashima, T. Yamaya. End-to-end deep image prior in three dimensions, block by
-#   block. [arXiv:2212.11844](https://arxiv.org/abs/2212.11844)
-# - H. Wang et al. *Early stopping for deep image prior.* [arXiv:2112.06074](https://arxiv.org/abs/2112.06074)
+#   block. [arXiv:2212.11844](https://doi.org/10.48550/arXiv.2212.11844)
+# - H. Wang et al. *Early stopping for deep image prior.* [arXiv:2112.06074](https://doi.org/10.48550/arXiv.2112.06074)
 # - A. Mehranian, A. J. Reader. *Model-based deep learning PET image reconstruction using forward-backward splitting
 #   expectation-maximization.* IEEE Trans. Radiat. Plasma Med. Sci. 5(1):54, 2021.
 #   [doi:10.1109/TRPMS.2020.3004408](https://doi.org/10.1109/TRPMS.2020.3004408)
 # - A. Guazzo, M. Colarieti-Tosti. *Learned primal dual reconstruction for PET.* J. Imaging 7(12):248, 2021.
 #   [doi:10.3390/jimaging7120248](https://doi.org/10.3390/jimaging7120248)
 # - I. R. D. Singh et al. *Score-based generative models for PET image reconstruction* (PET-DDS).
-#   [arXiv:2308.14190](https://arxiv.org/abs/2308.14190)
+#   [arXiv:2308.14190](https://doi.org/10.48550/arXiv.2308.14190)
 # - A. J. Reader. *Self-supervised and supervised deep learning for PET image reconstruction.*
-#   [arXiv:2302.13086](https://arxiv.org/abs/2302.13086)
+#   [arXiv:2302.13086](https://doi.org/10.48550/arXiv.2302.13086)
 # - Reviews: A. J. Reader et al. *Deep learning for PET image reconstruction.* IEEE Trans. Radiat. Plasma Med. Sci.
 #   5(1):1, 2021. [doi:10.1109/TRPMS.2020.3014786](https://doi.org/10.1109/TRPMS.2020.3014786); F. Hashimoto et al.
 #   *Deep learning-based PET image denoising and reconstruction: a review.* Radiol. Phys. Technol. 17:24, 2024.
