@@ -26,9 +26,9 @@ LESSON = "13_bcd_net"
     "`np.maximum(..., 0)` keeps it from getting negative; `np.sign(a)` is the sign.",
 )
 def soft_threshold(soft_threshold):
-    """Check the soft threshold sign(a) max(|a| - t, 0): ``soft_threshold(a, t)``.
+    """Check the soft threshold ``sign(a) max(|a| - t, 0)``: ``soft_threshold(a, t)``.
 
-    It is 0 up to t, keeps the sign, shrinks by t, and minimises (u - a)² / 2 + t |u|.
+    It is 0 up to t, keeps the sign, shrinks by t, and minimises ``(u - a)² / 2 + t |u|``.
 
     Parameters
     ----------
