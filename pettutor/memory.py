@@ -49,13 +49,24 @@ def peak_memory():
         import psutil
 
         return psutil.Process().memory_info().peak_wset
-    # getrusage also counts what the parent held when it started this process
-    with suppress(OSError, KeyError), open("/proc/self/status") as file:
-        return 1024 * int(dict(line.split(":", 1) for line in file)["VmHWM"].split()[0])
+    with suppress(OSError, KeyError):  # getrusage also counts what the parent held when it started this process
+        return recorded_peak()
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def recorded_peak():
+    """Most memory (resident) since this process began, or since its record was set back, bytes: on Linux.
+
+    Raises
+    ------
+    OSError, KeyError
+        The system keeps no such record.
+    """
+    with open("/proc/self/status") as file:
+        return 1024 * int(dict(line.split(":", 1) for line in file)["VmHWM"].split()[0])
 
 
 def size_in_words(size):

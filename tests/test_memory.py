@@ -44,3 +44,12 @@ def test_freed_memory_goes_back():
 def test_another_system_is_left_as_it_is(monkeypatch):
     monkeypatch.setattr(memory.sys, "platform", "darwin")
     assert memory.return_freed_memory() is False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system's own record of a peak is taken")
+def test_a_peak_is_that_of_the_process_itself_whatever_its_parent_held():
+    code = "from pettutor.memory import peak_memory\nblock = bytearray(150_000_000)\ndel block\nprint(peak_memory())"
+    ballast = bytearray(600_000_000)
+    ballast[::4096] = b"1" * len(ballast[::4096])  # held, not only promised
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 150e6 < int(done.stdout) < 500e6

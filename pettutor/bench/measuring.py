@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 import numpy as np
 
 from pettutor.arrays import find_cupy
+from pettutor.memory import recorded_peak
 from pettutor.threads import reorder
 
 SAMPLING = 0.002  # seconds between two looks at the memory, where the system keeps no peak that can be reset
@@ -65,7 +66,7 @@ class HostMemory:
         if self._resettable:
             self._reset()
             result = function()
-            return result, max(0, _peak_resident() - self.base)
+            return result, max(0, recorded_peak() - self.base)
         with _sampled() as samples:
             result = function()
         return result, max(0, max(samples) - self.base)
@@ -75,7 +76,7 @@ class HostMemory:
         try:
             with open("/proc/self/clear_refs", "w") as file:
                 file.write("5")
-            _peak_resident()
+            recorded_peak()
         except (OSError, KeyError):
             return False
         return True
@@ -92,12 +93,6 @@ def _resident():
     import psutil
 
     return psutil.Process().memory_info().rss
-
-
-def _peak_resident():
-    with open("/proc/self/status") as file:
-        fields = dict(line.split(":", 1) for line in file)
-    return 1024 * int(fields["VmHWM"].split()[0])
 
 
 @contextmanager

@@ -43,17 +43,11 @@ def fbsem_loop(fbsem_loop):
     scan = bench.scan()
     y, A, rng = scan.y, scan.A, np.random.default_rng(17)
     start = rng.uniform(1, 15, A.in_shape).astype(np.float32)
-    rho = 0.9 * float(bench.sensitivity(A).mean() / scan.truth.mean())
-    asked = []
-
-    def denoise(image):
-        asked.append(1)
-        return (0.5 * np.asarray(image) + 0.5 * np.roll(image, 1, axis=-2) + 1).astype(np.float32)
-
+    rho, denoise = bench.strength(0.9), bench.Denoiser(axis=-2, share=0.5, offset=1)
     given = start.copy()
     got = numbers(call(fbsem_loop, y, A, given, denoise, rho, 3), "the image", A.in_shape)
     unchanged(start, given, "start")
-    count = len(asked)
+    count = denoise.calls
     right = _unrolled(y, A, start, denoise, rho, 3)
     if near(got, right, 1e-4):
         if count != 3:
@@ -61,10 +55,7 @@ def fbsem_loop(fbsem_loop):
         return "The CNN proposes, one EM step answers, and the last word is with the counts."
     if near(got, start, 1e-6):
         raise NotYet("The image is still the one that it started from.")
-    em = start
-    for _ in range(3):
-        em = bench.em_step(y, A, em).astype(np.float32)
-    if near(got, em, 1e-4):
+    if near(got, bench.em_steps(y, A, start, 3), 1e-4):
         raise NotYet("These are still iterations of MLEM: the CNN is missing.")
     recognise(got, _wrong_loops(y, A, start, denoise, rho), 1e-4)
     raise Mistake("These are not unrolls of `z = denoise(x)` and one MAP-EM step from x towards z.")

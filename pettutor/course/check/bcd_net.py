@@ -163,24 +163,18 @@ def bcd_layer(layer):
     scan = bench.scan()
     y, A, rng = scan.y, scan.A, np.random.default_rng(13)
     x = rng.uniform(1, 15, A.in_shape).astype(np.float32)
-    rho = 1.3 * float(bench.sensitivity(A).mean() / scan.truth.mean())
-    asked = []
-
-    def denoise(image):
-        asked.append(np.array(image))
-        return (0.4 * np.asarray(image) + 0.6 * np.roll(image, 1, axis=-1) + 2).astype(np.float32)
-
+    rho, denoise = bench.strength(1.3), bench.Denoiser(axis=-1, share=0.6, offset=2)
     given = x.copy()
     got = numbers(call(layer, y, A, given, denoise, rho), "the image", A.in_shape)
     unchanged(x, given, "x")
     em = bench.em_step(y, A, x)
-    if near(got, x, 1e-6) or (near(got, em, 1e-4) and not asked):
+    if near(got, x, 1e-6) or (near(got, em, 1e-4) and not denoise.calls):
         raise NotYet("The denoiser is not used yet.")
-    images = list(asked)
+    count = denoise.calls
     right = bench.map_step(y, A, x, denoise(x), rho)
     if near(got, right, 1e-4):
-        if len(images) != 1:
-            raise Mistake(f"`denoise` is called {len(images)} times. Once is enough: keep its image.")
+        if count != 1:
+            raise Mistake(f"`denoise` is called {count} times. Once is enough: keep its image.")
         return "The denoiser proposes, the counts decide: one step from x towards u."
     recognise(got, _wrong_layers(y, A, x, denoise, rho), 1e-4)
     raise Mistake("This is not one MAP-EM step from x with the reference `denoise(x)`.")

@@ -143,6 +143,39 @@ def em_step(y, A, x):
     return x * divided(A.T(divided(y, A.expected(x))), sensitivity(A))
 
 
+def em_steps(y, A, x, count):
+    """Several MLEM updates, float32."""
+    for _ in range(count):
+        x = em_step(y, A, x).astype(np.float32)
+    return x
+
+
+def strength(weight):
+    """ρ of the scan here from one without a unit: weight · mean(s) / mean activity."""
+    return weight * float(sensitivity(scan().A).mean() / scan().truth.mean())
+
+
+class Denoiser:
+    """Stands for a network: mixes an image with its neighbours along an axis, and counts how often it is asked.
+
+    Parameters
+    ----------
+    axis : int
+    share : float
+        Of the neighbours, 0 to 1.
+    offset : float
+        Is added, in units of the image.
+    """
+
+    def __init__(self, axis, share, offset):
+        self.axis, self.share, self.offset, self.calls = axis, share, offset, 0
+
+    def __call__(self, image):
+        self.calls += 1
+        neighbours = np.roll(image, 1, axis=self.axis)
+        return ((1 - self.share) * np.asarray(image) + self.share * neighbours + self.offset).astype(np.float32)
+
+
 def map_step(y, A, x, z, rho):
     """One MAP-EM update towards z: in every voxel the positive root of rho x² + (s - rho z) x - s x_em = 0."""
     s = sensitivity(A).astype(float)

@@ -141,7 +141,7 @@ def untrained_mapem_net(untrained_loop):
     scan = bench.scan()
     y, A, rng = scan.y, scan.A, np.random.default_rng(8)
     start = rng.uniform(1, 12, A.in_shape).astype(np.float32)
-    rho = 0.7 * float(bench.sensitivity(A).mean() / scan.truth.mean())
+    rho = bench.strength(0.7)
     given = start.copy()
     got = numbers(call(untrained_loop, y, A, given, rho, 3, 2), "the image", A.in_shape)
     unchanged(start, given, "start")
@@ -170,10 +170,7 @@ def _blocks(y, A, start, rho, unrolls, steps, reference=lambda start, block, x: 
 
 
 def _explain_loop(got, y, A, start, rho):
-    em = start
-    for _ in range(6):
-        em = bench.em_step(y, A, em).astype(np.float32)
-    if near(got, em, 1e-4):
+    if near(got, bench.em_steps(y, A, start, 6), 1e-4):
         raise NotYet("These are still steps of MLEM: the reference is missing.")
     recognise(
         got,
