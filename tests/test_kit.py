@@ -251,8 +251,33 @@ def test_pettutors_own_wheel(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="wheel: expected a whole wheel, got pettutor-"):
         wheels.own_wheel(tmp_path, tmp_path / f"pettutor-{VERSION}-py3-none-any.whl")
     monkeypatch.setattr(wheels, "in_checkout", lambda: False)
-    with pytest.raises(ValueError, match="installed here as a package, which cannot be turned into a wheel again"):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"got none in .* as a package, which cannot be turned into a wheel again"):
         wheels.own_wheel(tmp_path)
+
+
+def clone(folder, name="pettutor", version=VERSION):
+    """The two files by which a clone is known."""
+    (folder / "pettutor").mkdir(parents=True)
+    (folder / "pyproject.toml").write_text(f'[project]\nname = "{name}"\n')
+    (folder / "pettutor" / "__init__.py").write_text(f'"""Package."""\n\n__version__ = "{version}"\n')
+    return folder
+
+
+def test_an_installed_package_builds_its_wheel_from_the_clone_it_was_installed_from(tmp_path, monkeypatch, own):
+    monkeypatch.setattr(wheels, "in_checkout", lambda: False)
+    asked = []
+    monkeypatch.setattr(wheels, "run_pip", lambda arguments: asked.append(arguments[-1]))
+    own.rename(tmp_path / own.name)  # as if pip had made it
+    monkeypatch.chdir(clone(tmp_path / "clone"))
+    assert wheels.own_wheel(tmp_path).name == own.name and asked == [str(tmp_path / "clone")]
+    monkeypatch.chdir(clone(tmp_path / "later", version="99.0"))
+    with pytest.raises(ValueError, match=r"got version 99\.0 in .*later; pettutor is installed here as a package"):
+        wheels.own_wheel(tmp_path)
+    monkeypatch.chdir(clone(tmp_path / "other", name="other"))
+    with pytest.raises(ValueError, match=r"got none in .*other; pettutor is installed here as a package"):
+        wheels.own_wheel(tmp_path)
+    assert asked == [str(tmp_path / "clone")]
 
 
 def test_from_a_checkout_pip_builds_the_wheel(tmp_path, monkeypatch, own):

@@ -1,6 +1,36 @@
-"""Typical wrong answers to the exercises of lessons 1 and 2: lines in place of the solution, and a pattern of words."""
+"""Typical wrong answers to the exercises of lessons 0 to 2: lines in place of the solution, and a pattern of words."""
 
 WRONG = {}
+
+# ---- lesson 0 ----
+
+WRONG["another_patient"] = [
+    ('return pt.load_subject("mni:1")', "the subject itself"),
+    ('return pt.load_subject("mni:1").on(grid).pet', "not one of its images"),
+    ('return pt.load_subject("mni:1").on(pt.ImageGrid((1, 42, 39), (4.0, 5.0, 5.0)))', "on another grid"),
+    ('subject = pt.load_subject("mni:0")\nreturn subject.on(grid)', "subject 0 again"),
+    ('return pt.load_subject("mni:2").on(grid)', "is subject mni:2"),
+    ('return pt.load_subject("mni:1").on(grid).with_lesions(seed=0)', "lesions in it"),
+]
+
+SHORT = "return pt.simulate(truth, X, counts={}, seed={})"
+WRONG["short_scan"] = [
+    (SHORT.format("trues / 1", 1), "all the counts"),
+    (SHORT.format("trues * 10", 1), "ten times as many"),
+    (SHORT.format("trues / 100", 1), "a hundredth"),
+    (SHORT.format("trues - trues / 10", 1), "Nine tenths"),
+    ("return pt.simulate(truth, X, seed=1)", "is missing"),
+    (SHORT.format("5e5 / 10", 1), "usual scan"),
+    (SHORT.format("trues / 5", 1), "Expected 30,000 trues"),
+    (SHORT.format("trues / 10", 2), "other lines see them"),
+    (SHORT.format("trues / 10", "1, psf_fwhm=0"), "other lines see them"),
+    ("return pt.simulate(truth, X, counts=trues / 10, seed=1).prompts", "Return the whole scan"),
+    (
+        "from dataclasses import replace\nscan = pt.simulate(truth, X, counts=trues, seed=1)\n"
+        "return replace(scan, trues=scan.trues / 10, prompts=scan.prompts / 10)",
+        "not whole numbers",
+    ),
+]
 
 # ---- lesson 1 ----
 

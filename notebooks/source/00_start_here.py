@@ -95,8 +95,8 @@ viewer
 #
 # ### Your progress
 #
-# From lesson 1 on, the cell after an exercise checks your answer: it says whether it is right, and names the mistake
-# that it recognises. Your progress is kept on this computer alone, in one small file, and shown here. (For teachers:
+# The cell after an exercise checks your answer: it says whether it is right, and names the mistake that it
+# recognises. Your progress is kept on this computer alone, in one small file, and shown here. (For teachers:
 # `pt.course.class_overview(...)` makes one table of the files of a class.)
 
 # %%
@@ -288,26 +288,44 @@ except ValueError as message:
 # %% [markdown]
 # ## Exercises
 #
+# The cell after an exercise checks your answer. If you are stuck, `pt.course.hint("another_patient")` gives a hint, and
+# a further one each time; `pt.course.solution("another_patient")` gives the solution.
+#
 # **Exercise 1. Another patient.** `"mni:1"`, `"mni:2"`, … are other heads: smooth random deformations of the first.
 # Show subject 1 beside subject 0. What differs, what does not?
 
+
 # %%
-# solution:
-other = pt.load_subject("mni:1").on(grid)
-# stub: other = truth  # your turn: the images of subject "mni:1" on the same grid
-# end of solution
-pt.volshow({"subject 0": truth.pet, "subject 1": other.pet}, grid=grid, vmins=0, vmaxs=same_window)
+def another_patient(grid):
+    """The images of subject mni:1 on a grid."""
+    # solution:
+    return pt.load_subject("mni:1").on(grid)
+    # stub: return pt.load_subject("mni:0").on(grid)  # your turn: subject "mni:1"
+    # end of solution
+
+
+other = another_patient(grid)
+pt.volshow({"subject 0": truth.pet, other.subject.name: other.pet}, grid=grid, vmins=0, vmaxs=same_window)
+
+# %%
+pt.course.check.another_patient(another_patient)
 
 # %% [markdown]
 # **Exercise 2. Fewer counts.** `pt.simulate` takes `counts=`, the expected number of true pairs. Simulate a scan with
 # a tenth of the counts, reconstruct it, and look. What changes in the image, and what in the NRMSE?
 
+
 # %%
+def short_scan(truth, X, trues):
+    """A scan with a tenth of the given number of trues."""
+    # solution:
+    return pt.simulate(truth, X, counts=trues / 10, seed=1)
+    # stub: return pt.simulate(truth, X, counts=trues, seed=1)  # your turn: a tenth of the counts
+    # end of solution
+
+
 trues = float(data.trues.sum(dtype=np.float64))
-# solution:
-short = pt.simulate(truth, X, counts=trues / 10, seed=1)
-# stub: short = data  # your turn: pt.simulate(...) with counts=trues / 10 and seed=1
-# end of solution
+short = short_scan(truth, X, trues)
 A_short = pt.AcquisitionModel(
     X, attenuation=short.attenuation, normalisation=short.normalisation, psf_fwhm=2.5, background=short.randoms
 )
@@ -315,6 +333,9 @@ x_short = pt.mlem(short.prompts, A_short, iterations=11)
 nrmse = pt.measures.nrmse(x_short, truth.pet, normaliser="mean", mask=head)
 print(f"{short.trues.sum(dtype=np.float64):.3g} trues instead of {trues:.3g}: NRMSE {nrmse:.0%}")
 pt.volshow({"all counts": x, "short scan": x_short}, grid=grid, vmins=0, vmaxs=same_window)
+
+# %%
+pt.course.check.short_scan(short_scan)
 
 # %% [markdown]
 # ## Questions

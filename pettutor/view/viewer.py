@@ -6,7 +6,7 @@ import traitlets
 
 from pettutor.view import figure
 from pettutor.view.grids import PLANES, SINOGRAM_AXES
-from pettutor.view.live import grow
+from pettutor.view.live import Growth, complete, grow, send_all
 from pettutor.view.regions import MeasuredRoi, Roi, check_point, contrasts, profile
 from pettutor.view.settings import describe_viewer
 from pettutor.view.widget import BrowserWidget
@@ -48,7 +48,7 @@ class VolumeViewer(BrowserWidget):
     # these two come back from the browser when a circle or a line is finished there
     _rois = traitlets.List(traitlets.Dict()).tag(sync=True)
     _line = traitlets.List(traitlets.List(traitlets.Float())).tag(sync=True)
-    _newest = traitlets.Dict().tag(sync=True)
+    _grown = traitlets.Int(0).tag(sync=True)  # frames of a live volume, once its cell has ended
 
     def __init__(
         self, panels, *, in_mm=False, ncols=None, plane="axial", labels=None, zoom=1.0, reference=None, opacity=0.5,
@@ -62,6 +62,7 @@ class VolumeViewer(BrowserWidget):
         self.zoom = float(zoom)
         self.reference = _number_of(reference, self.panels)
         self._growing = False
+        self._growth = Growth()
         first = self.panels[0].grid
         middle = tuple(o + (n // 2) * d for o, n, d in zip(first.origin, first.shape, first.voxel_size, strict=True))
         start = {"plane": SINOGRAM_PLANES.get(plane, plane), "position": middle, "frame": 0}
@@ -191,6 +192,7 @@ class VolumeViewer(BrowserWidget):
     def payload(self):
         """What the front end is given: settings that can be JSON, and the compressed bytes of each volume."""
         self._check_open()
+        complete(self)
         now = {name: getattr(self, name) for name in ("plane", "frame", "opacity", "difference")}
         now |= {"position": list(self.position), "sharedWindow": self.shared_window}
         return {**self._settings, **now, "rois": list(self._rois), "line": list(self._line)}, list(self._volumes)
@@ -207,6 +209,7 @@ class VolumeViewer(BrowserWidget):
         and it is shown by being the value of a cell.
         """
         self._check_open()
+        complete(self)  # the window is that of the newest frame
         plane = SINOGRAM_PLANES.get(plane, plane) if self.sinogram else plane
         plane = self.plane if plane is None else plane
         if plane not in PLANE_NAMES:
@@ -233,19 +236,7 @@ class VolumeViewer(BrowserWidget):
         """Send frames that were made before the browser listened."""
         if message.get("kind") != "frames wanted" or self.closed:
             return
-        parts = self._settings["panels"][-1]["volume"]["parts"]
-        for index in range(message["index"], len(parts)):
-            self.send({"kind": "frame", **self._newest_words(index)}, [self._volumes[parts[index]["bytes"]]])
-
-    def _newest_words(self, index):
-        """All about a live frame but its bytes."""
-        panel = self._settings["panels"][-1]
-        return {
-            "index": index,
-            "part": panel["volume"]["parts"][index],
-            "label": self._settings["labels"][index],
-            "window": panel["window"],
-        }
+        send_all(self)
 
 
 def _number_of(reference, panels):

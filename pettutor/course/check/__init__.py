@@ -3,6 +3,7 @@
 ``pt.course.check.em_update(my_mlem)`` takes the answer of an exercise and gives a `Verdict`, which is true only when
 the answer is right. A check works offline, on small data of its own; it never raises because of an answer.
 
+- lesson 0: `another_patient`, `short_scan`
 - lesson 1: `coarse_contrast`, `forgotten_marrow`, `cold_lesion`
 - lesson 2: `point_trace`, `lost_bins`, `sensitivity`
 - lesson 3: `joseph_weights`, `enough_rays`, `unmatched_pair`, `matrix_memory`
@@ -37,10 +38,12 @@ from pettutor.course.check.projector import enough_rays, joseph_weights, matrix_
 from pettutor.course.check.scanner import lost_bins, point_trace, sensitivity
 from pettutor.course.check.side_by_side import gain_at_equal_noise, noise_of_method, paired_difference
 from pettutor.course.check.simulation import expected_counts, noise_equivalent_counts, water_attenuation
+from pettutor.course.check.start import another_patient, short_scan
 from pettutor.course.check.verdict import Verdict
 
 __all__ = [
     "Verdict",
+    "another_patient",
     "bcd_layer",
     "bias_and_noise",
     "ced_layers",
@@ -79,6 +82,7 @@ __all__ = [
     "point_trace",
     "relative_difference",
     "sensitivity",
+    "short_scan",
     "soft_threshold",
     "split_by_subject",
     "stable_root",

@@ -3,10 +3,13 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 import zipfile
+from contextlib import suppress
 from email.parser import BytesParser
 from pathlib import Path
 from urllib.parse import unquote, urlparse
@@ -65,8 +68,9 @@ def own_wheel(folder, wheel=None):
     folder : path
         An empty one.
     wheel : path, optional
-        Take this file. Without it the wheel is built, for which pettutor has to run from a checkout of its sources: an
-        installed package cannot be turned into a wheel again, and a package of this name on an index may be another.
+        Take this file. Without it the wheel is built, for which pettutor has to run from a clone of its sources, or in
+        one of the same version: an installed package cannot be turned into a wheel again, and a package of this name
+        on an index may be another.
 
     Returns
     -------
@@ -86,16 +90,30 @@ def own_wheel(folder, wheel=None):
         path = folder / wheel.name
         path.write_bytes(wheel.read_bytes())
     else:
-        if not in_checkout():
-            raise ValueError(
-                f"wheel: expected --wheel pettutor-{pettutor.__version__}-py3-none-any.whl, got none, and pettutor is "
-                "installed here as a package, which cannot be turned into a wheel again; in a clone of the sources "
-                "`pip wheel --no-deps .` makes that file"
-            )
-        run_pip(["wheel", "--no-deps", f"--wheel-dir={folder}", str(_CHECKOUT)])
+        run_pip(["wheel", "--no-deps", f"--wheel-dir={folder}", str(_sources())])
         (path,) = folder.glob("pettutor-*.whl")
     requirements_of(path)
     return path
+
+
+def _sources():
+    """The clone that pettutor runs from, or the working folder where that is one of the same version."""
+    if in_checkout():
+        return _CHECKOUT
+    here = Path.cwd()
+    version = None
+    with suppress(OSError, tomllib.TOMLDecodeError, KeyError):
+        if tomllib.loads((here / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"] == "pettutor":
+            words = (here / "pettutor" / "__init__.py").read_text(encoding="utf-8")
+            version = "".join(re.findall(r'^__version__ = "(.+)"$', words, re.MULTILINE))
+    if version == pettutor.__version__:
+        return here
+    found = f"version {version}" if version else "none"
+    raise ValueError(
+        f"wheel: expected --wheel pettutor-{pettutor.__version__}-py3-none-any.whl, or to be in a clone of that "
+        f"version's sources, got {found} in {here}; pettutor is installed here as a package, which cannot be turned "
+        "into a wheel again; `pip wheel --no-deps .` in a clone makes that file"
+    )
 
 
 def requirements_of(wheel):

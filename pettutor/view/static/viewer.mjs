@@ -134,14 +134,16 @@ export class Viewer {
     this.refresh();
   }
 
-  /** A new frame has come: show it to who was at the end. */
-  grown(index, { label, window }) {
-    const labels = [...(index === 0 ? [] : (this.settings.labels ?? [])), label];
+  /** Frames have come: who looked at the last one sees the new last one, who went back is left there. */
+  grown(labels, window) {
+    const before = this.settings.labels ?? [];
+    const { frame } = this.state;
+    const same = frame < before.length - 1 ? labels.indexOf(before[frame]) : -1;
+    this.state.frame = same < 0 ? labels.length - 1 : same;
     this.settings = { ...this.settings, labels };
     this.panels.at(-1).followWindow(window);
     this.frameSlider.input.max = String(this.frames - 1);
     this.frameSlider.line.hidden = this.frames < 2;
-    if (index === 0 || this.state.frame >= index - 1) this.state.frame = index;
     this.refresh();
   }
 

@@ -8,27 +8,27 @@ import { inflate } from "./volume.mjs";
 const unpacked = new WeakMap(); // a model shown twice is unpacked once; one shown no more is let go
 const toBytes = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 
-/** Take the frames that come while a reconstruction runs; ask for those that came before anybody listened. */
+/** Take the frames that come while a reconstruction runs: now and then the newest, all when it has ended. */
 function followGrowth(viewer, model) {
   const { volume } = viewer.panels.at(-1);
+  volume.labels ??= viewer.settings.labels ?? []; // a volume that another view has filled knows more
   let queue = Promise.resolve(); // unpacking is not done at once, and frames have to stay in order
-  let asked = false;
-  const take = async ({ index, part, label, window }, data) => {
-    const next = viewer.settings.labels?.length ?? 0;
-    if (index > next && !asked) model.send({ kind: "frames wanted", index: next }); // all from there come in their order
-    asked = index > next;
-    if (index > next || (index > 0 && index < next)) return;
-    const bytes = await inflate(data);
-    if (index === 0 || volume.frames.length <= index) volume.put(index, part, bytes); // another view may have had it
-    viewer.grown(index, { label, window });
+  let missed = false;
+  const enqueue = (task) => {
+    queue = queue.then(task).catch((error) => showError(viewer.element, error));
   };
-  const enqueue = (frame, data) => {
-    queue = queue.then(() => take(frame, toBytes(data))).catch((error) => showError(viewer.element, error));
+  const take = async ({ first, frames, window }, data) => {
+    const bytes = await Promise.all(data.map((part) => inflate(toBytes(part))));
+    missed = first > volume.labels.length || (missed && first > 0);
+    const begin = Math.min(first, volume.labels.length);
+    frames.forEach(({ part }, i) => volume.put(begin + i, part, bytes[i]));
+    volume.labels = [...volume.labels.slice(0, begin), ...frames.map(({ label }) => label)];
+    viewer.grown(volume.labels, window);
   };
-  const newest = () => model.get("_newest")?.data && enqueue(model.get("_newest"), model.get("_newest").data);
-  newest();
-  const answered = (message, [data]) => message.kind === "frame" && enqueue(message, data);
-  return [["change:_newest", newest], ["msg:custom", answered]];
+  const ask = () => (missed || volume.labels.length !== model.get("_grown")) && model.send({ kind: "frames wanted" });
+  const check = () => enqueue(ask);
+  check();
+  return [["change:_grown", check], ["msg:custom", (message, data) => message.kind === "frames" && enqueue(() => take(message, data))]];
 }
 
 // what Python sets, and what the viewer does then
