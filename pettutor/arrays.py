@@ -51,10 +51,14 @@ _announced = set()
 
 
 def announce_once(text):
-    """Print a line about the path that runs, once per process (to stderr, so that output stays clean)."""
+    """Print a line about the path that runs, once per process: to stderr, so that output stays clean.
+
+    Notebooks show what goes to stderr as if it were an error; there it goes to stdout.
+    """
     if text not in _announced:
         _announced.add(text)
-        print(f"pettutor: {text}", file=sys.stderr)
+        in_notebook = type(sys.stderr).__module__.startswith("ipykernel")
+        print(f"pettutor: {text}", file=sys.stdout if in_notebook else sys.stderr)
 
 
 def is_cupy(x):

@@ -207,25 +207,35 @@ live = volshow(live="MLEM", grid=ImageGrid({SHAPE}, (3, 2, 2)), vmins=0, vmaxs=4
 display(live)
 for k in range(1, 4):
     live(k, vol / k)"""
-    more = "for k in range(4, 6):\n    live(k, vol / k)"
+    more = "import time\nfor k in range(4, 8):\n    live(k, vol / k)\n    time.sleep(0.6)"  # every other one is sent
     with opened_notebook(browser, lab, [live, more]) as (page, faults, _):
+        shown = "document.querySelector('.pettutor-viewer')?.pettutorViewer"
+
+        def wait_for(*iterations):
+            labels = [f"iteration {k}" for k in iterations]
+            page.wait_for_function(f"{shown}?.settings.labels?.join() === '{','.join(labels)}'", timeout=30_000)
+            settle(page)
+            assert page.evaluate(f"{shown}.panels[0].volume.frames.length") == len(labels)
+
         run_cell(page, 0)  # its frames come before the browser has even made the viewer
-        frames = "document.querySelector('.pettutor-viewer')?.pettutorViewer?.panels[0].volume.frames.length"
-        page.wait_for_function(f"{frames} === 3", timeout=30_000)
+        wait_for(1, 2, 3)
         page.get_by_text("iteration 3").wait_for()
         assert close_to(page, LARGE[2] / 3)
         run_cell(page, 1)
-        page.wait_for_function(f"{frames} === 5", timeout=30_000)
-        page.get_by_text("iteration 5").wait_for()
-        assert close_to(page, LARGE[2] / 5)
-        for _ in range(4):
+        wait_for(1, 2, 3, 4, 5, 6, 7)
+        page.get_by_text("iteration 7").wait_for()
+        assert close_to(page, LARGE[2] / 7)
+        for number in range(5):
             page.locator(".ptv-view").press("ArrowLeft")
-        page.get_by_text("iteration 1", exact=True).wait_for()
-        assert close_to(page, LARGE[2])
+            if number == 1:
+                page.get_by_text("iteration 5", exact=True).wait_for()
+                assert close_to(page, LARGE[2] / 5)
+        page.get_by_text("iteration 2", exact=True).wait_for()
+        assert close_to(page, LARGE[2] / 2)
         run_cell(page, 1)
-        page.wait_for_function(f"{frames} === 7", timeout=30_000)
-        settle(page)
-        page.get_by_text("iteration 1", exact=True).wait_for()  # who went back is left there
+        wait_for(1, 2, 3, 4, 5, 6, 7, 4, 5, 6, 7)
+        page.get_by_text("iteration 2", exact=True).wait_for()  # who went back is left there
+        assert close_to(page, LARGE[2] / 2)
         assert faults == []
 
 
