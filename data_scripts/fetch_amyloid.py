@@ -3,6 +3,8 @@
 
 python data_scripts/fetch_amyloid.py --dry-run
 python data_scripts/fetch_amyloid.py --folder /where/there/is/room
+
+Unpack the zip file; lesson 16 (notebooks/16_real_data.ipynb) runs on the folder in it.
 """
 
 import sys

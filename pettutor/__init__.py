@@ -25,6 +25,8 @@ _PUBLIC = {
     "AcquisitionModel": "acquisition",
     "simulate": "simulation",
     "Simulation": "simulation",
+    "smooth_randoms": "randoms",
+    "fan_sums": "randoms",
     "mlem": "reconstruction",
     "osem": "reconstruction",
     "map_em": "reconstruction",

@@ -24,6 +24,7 @@ FLOORS = {
     "projector": 2,
     "acquisition": 3,
     "simulation": 3,
+    "randoms": 3,
     "reconstruction": 4,
     "measures": 4,
     "networks": 5,

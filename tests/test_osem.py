@@ -168,6 +168,15 @@ def events():
     return X, y, r, Z, r.ravel()[bins]
 
 
+def test_a_dead_voxel_stays_dead_where_the_counts_say_that_it_cannot_be():
+    """In float32 the ratio of such a bin must not be so large that its back projection is infinite: 0 · ∞."""
+    matrix = np.array([[3.0, 0.0], [40.0, 2.0], [50.0, 0.0], [0.0, 5.0]], np.float32)
+    A = MatrixWithViews(matrix, (1, 1, 2), (1, 4, 1))
+    y = np.array([0, 7, 900, 4], np.float32).reshape(1, 4, 1)  # the first view kills the first voxel
+    image = pt.osem(y, A, iterations=3, subsets=4, background=0.0)
+    assert image[0, 0, 0] == 0 and 0.5 < image[0, 0, 1] < 4
+
+
 def test_list_mode_is_the_same_as_binned(events):
     """Σ over bins of y/ȳ is Σ over events of 1/ȳ: with the scanner's sensitivity the images are equal."""
     X, y, r, Z, r_events = events

@@ -117,7 +117,8 @@ def test_zero_cases():
     y = np.array([0, 0, 3, 2], np.float32)
     expected = np.array([0, 4, 0, 4], np.float32)
     ratio = poisson.ratio(y, expected)
-    assert ratio[[0, 1, 3]].tolist() == [1, 0, 0.5] and np.isfinite(ratio[2]) and ratio[2] > 1e30
+    assert ratio[[0, 1, 3]].tolist() == [1, 0, 0.5]
+    assert 1e18 < ratio[2] < 1e20  # large, and its square is still a number
     assert poisson.log_likelihood(y[:2], expected[:2]) == -4
     update = poisson.em_update(np.ones(3), np.array([2.0, 5.0, 0.0]), np.array([4.0, 0.0, 1.0]))
     assert update.tolist() == [0.5, 0.0, 0.0]

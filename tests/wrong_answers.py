@@ -1,9 +1,10 @@
 """Typical wrong answers to the exercises: lines in place of the solution, and what the check has to say (a pattern)."""
 
 from wrong_answers_first import WRONG as FIRST
+from wrong_answers_last import WRONG as LAST
 from wrong_answers_networks import WRONG as OF_NETWORKS
 
-WRONG = FIRST | OF_NETWORKS  # those of lessons 1 and 2, and of 9 to 15
+WRONG = FIRST | OF_NETWORKS | LAST  # those of lessons 1 and 2, of 9 to 15, and of 16
 
 # ---- lesson 5 ----
 

@@ -265,6 +265,7 @@ for name in pt.course.SIZES:
 # | 13 | [BCD-Net](13_bcd_net.ipynb) | Trained layer by layer: what happens at counts that it never saw? |
 # | 14 | [Everything side by side](14_side_by_side.ipynb) | Which method gains what, and what does MR invent? |
 # | 15 | [What came after](15_after.ipynb) | Methods since then; how does one judge a new one? |
+# | 16 | [Real data](16_real_data.ipynb) | List mode, randoms, normalisation: what does a scanner give you? |
 
 # %% [markdown]
 # ## When something goes wrong

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 15 · What came after
 #
-# **Purpose:** the methods of this course are those of a few good years. The last lesson shows three things that came
+# **Purpose:** the methods of this course are those of a few good years. This lesson shows three things that came
 # after them, all of them running: a deep image prior that is fitted to the counts directly, a newer unrolled network,
 # and the parts from which you build one of your own. Then a map of the field, and how to tell whether a new method is
 # better.
@@ -542,7 +542,7 @@ for name, a, b in zip(("training head", "validation head"), before, after, stric
     print(f"{name:15}: {a:.4f} untrained (three iterations of MLEM), {b:.4f} after, {b / a - 1:+.1%}")
 
 # %% [markdown] tags=["teacher"]
-# **9 minutes, the map and the seven questions.** The end of the course. Let the class answer the seven questions for
+# **9 minutes, the map and the seven questions.** The end of the methods. Let the class answer the seven questions for
 # a figure that you have brought, then for a row of lesson 14's table.
 
 # %% [markdown]
@@ -644,7 +644,8 @@ for name, a, b in zip(("training head", "validation head"), before, after, stric
 # and a finite difference, find most mistakes. New methods differ in what they learn from and where the physics stands.
 # Whether they are better is asked at equal noise, over realisations, on a test subject, with Bowsher in the table.
 #
-# **What next:** your own row in the table. The course ends here.
+# **What next:** your own row in the table; and [lesson 16, real data](16_real_data.ipynb): where counts, randoms and
+# normalisation come from when nobody has simulated them.
 #
 # ## Further reading
 #

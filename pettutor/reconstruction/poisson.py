@@ -1,8 +1,8 @@
 """The Poisson likelihood, and what happens at zero: defined here and nowhere else.
 
 - measured 0, expected 0: the ratio is 1 (the bin says nothing);
-- measured > 0, expected 0: impossible under the model; the ratio is taken with the smallest normal number instead of 0,
-  so that it is large and finite;
+- measured > 0, expected 0: impossible under the model; the ratio is large, and so far from the largest number that its
+  back projection is finite: what is 0 in the image stays 0 (an infinite one would make it 0 · ∞);
 - sensitivity 0 (outside the field of view): the image is 0.
 """
 
@@ -24,11 +24,12 @@ def ratio(measured, expected):
     xp = array_module(expected)
     result = xp.empty_like(expected)
     limits = xp.finfo(expected.dtype)
+    largest = math.sqrt(limits.max)
 
     def divide(out, y, mean):
-        with np.errstate(over="ignore"):  # measured / tiny may overflow: the largest number stands for it
+        with np.errstate(over="ignore"):
             xp.divide(y, xp.maximum(mean, limits.tiny), out=out)
-        xp.minimum(out, limits.max, out=out)
+        xp.minimum(out, largest, out=out)
         xp.copyto(out, out.dtype.type(1), where=(y == 0) & (mean == 0))
 
     _over(divide, result, measured, expected)
@@ -44,7 +45,7 @@ def ratio_slope(measured, expected):
     def divide(out, mean):
         with np.errstate(over="ignore"):
             xp.divide(out, xp.maximum(mean, limits.tiny), out=out)
-        xp.minimum(out, limits.max, out=out)
+        xp.minimum(out, math.sqrt(limits.max), out=out)
         xp.copyto(out, out.dtype.type(0), where=mean == 0)
 
     _over(divide, result, expected)

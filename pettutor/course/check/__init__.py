@@ -19,6 +19,7 @@ the answer is right. A check works offline, on small data of its own; it never r
 - lesson 13: `soft_threshold`, `overall_filter`, `bcd_layer`, `tuned_kappa`
 - lesson 14: `paired_difference`, `noise_of_method`, `gain_at_equal_noise`
 - lesson 15: `fbsem_loop`, `dual_correction`
+- lesson 16: `decode_word`, `crystal_singles`, `bin_factor`
 
 ``pt.course.hint("em_update")`` gives a hint, ``pt.course.solution("em_update")`` the solution.
 """
@@ -35,6 +36,7 @@ from pettutor.course.check.mlem import em_update, filter_search, osem_pass
 from pettutor.course.check.osem import bias_and_noise, equal_noise, filtered_pass, subset_order
 from pettutor.course.check.phantom import coarse_contrast, cold_lesion, forgotten_marrow
 from pettutor.course.check.projector import enough_rays, joseph_weights, matrix_memory, unmatched_pair
+from pettutor.course.check.real_data import bin_factor, crystal_singles, decode_word
 from pettutor.course.check.scanner import lost_bins, point_trace, sensitivity
 from pettutor.course.check.side_by_side import gain_at_equal_noise, noise_of_method, paired_difference
 from pettutor.course.check.simulation import expected_counts, noise_equivalent_counts, water_attenuation
@@ -46,10 +48,13 @@ __all__ = [
     "another_patient",
     "bcd_layer",
     "bias_and_noise",
+    "bin_factor",
     "ced_layers",
     "coarse_contrast",
     "cold_lesion",
     "contrast_at_noise",
+    "crystal_singles",
+    "decode_word",
     "diprecon_iteration",
     "displaced_mr",
     "dual_correction",
