@@ -165,3 +165,47 @@ def test_links_lead_to_a_file_that_is_here_a_heading_or_a_paper(path):
             titles = re.findall(r"^#+ (.+)$", target.read_text("utf-8"), re.M)
             slugs = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
             assert heading in slugs, f"{link}: no such heading"
+
+
+# ---- Markdown ----
+
+
+def accidental_lists(text):
+    """Lines that begin a list in the middle of a sentence: a number or a sign was wrapped to their start."""
+    inside, fence = None, False  # kind of list or paragraph that a line goes on with
+    for line in text.splitlines():
+        fence ^= line.startswith("```")
+        if fence or not line.strip() or re.match(r"```|\||#+ |<|\$\$", line):
+            inside = None
+            continue
+        marker = re.match(r"([-+*]|\d+[.)])(\s|$)", line)
+        kind = marker and ("number" if marker[1][0].isdigit() else marker[1])
+        if kind and inside not in (None, kind):
+            yield line
+        elif not line.startswith(" "):
+            inside = kind or inside or "paragraph"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("- one\n- two\n  and more\n- three", []),
+        ("- A. Author,\n2019.\n- B. Author", ["2019."]),
+        ("as good as MLEM\n+ Gaussian", ["+ Gaussian"]),
+        ("words:\n\n1. one\n2. two\n\nwords", []),
+        ("```\nx\n- 2\n```\n| a |\n\n- one", []),
+    ],
+)
+def test_accidental_lists_are_found(text, found):
+    assert list(accidental_lists(text)) == found
+
+
+PAGES = [*(f"notebooks/teacher/{lesson}.ipynb" for lesson in LESSONS), "README.md", "CONTRIBUTING.md",
+         *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]  # fmt: skip
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_sentence_becomes_a_list(page):
+    path = ROOT / page
+    texts = map("".join, markdown(path)) if path.suffix == ".ipynb" else [path.read_text(encoding="utf-8")]
+    assert [line for text in texts for line in accidental_lists(text)] == []

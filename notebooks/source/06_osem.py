@@ -705,9 +705,9 @@ pt.course.check.equal_noise(fair_gaussian)
 # charm was only that it had been compared with *no* filter.
 
 # %% [markdown] tags=["teacher"]
-# **5 minutes, the order turns round.** The honest moment of the lesson: a fair comparison holds for its settings. "MLEM
-# + Gaussian" is no method until one says from which iteration. Exercise 4, common mistake: `stack[:, p]`, since Python
-# counts from 0.
+# **5 minutes, the order turns round.** The honest moment of the lesson: a fair comparison holds for its settings.
+# "MLEM + Gaussian" is no method until one says from which iteration. Exercise 4, common mistake: `stack[:, p]`, since
+# Python counts from 0.
 #
 # Expected at `slab`: exercise 4: +0.014, +0.014 and −0.013.
 

@@ -596,8 +596,8 @@ for name, (right, changed) in answers.items():
 #
 # ## Further reading
 #
-# - K. Gong et al. *EMnet: an unrolled deep neural network for PET image reconstruction.* Proc. SPIE 10948:1094853,
-# 2019.
+# - K. Gong et al. *EMnet: an unrolled deep neural network for PET image reconstruction.* Proc. SPIE
+#   10948:1094853, 2019.
 # - V. Monga, Y. Li, Y. C. Eldar. *Algorithm unrolling: interpretable, efficient deep learning for signal and image
 #   processing.* IEEE Signal Process. Mag. 38(2):18, 2021.
 #   [doi:10.1109/MSP.2020.3016905](https://doi.org/10.1109/MSP.2020.3016905)
