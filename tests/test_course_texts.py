@@ -178,8 +178,8 @@ def accidental_lists(text):
         if fence or not line.strip() or re.match(r"```|\||#+ |<|\$\$", line):
             inside = None
             continue
-        marker = re.match(r"([-+*]|\d+[.)])(\s|$)", line)
-        kind = marker and ("number" if marker[1][0].isdigit() else marker[1])
+        marker = re.match(r"([-+*]|\d+[.)]|\s+\d+[.)])(\s|$)", line)
+        kind = marker and ("number" if marker[1].strip()[0].isdigit() else marker[1])
         if kind and inside not in (None, kind):
             yield line
         elif not line.startswith(" "):
@@ -191,6 +191,7 @@ def accidental_lists(text):
     [
         ("- one\n- two\n  and more\n- three", []),
         ("- A. Author,\n2019.\n- B. Author", ["2019."]),
+        ("- A. Author,\n  2019. doi\n- B. Author", ["  2019. doi"]),
         ("as good as MLEM\n+ Gaussian", ["+ Gaussian"]),
         ("words:\n\n1. one\n2. two\n\nwords", []),
         ("```\nx\n- 2\n```\n| a |\n\n- one", []),

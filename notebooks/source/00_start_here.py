@@ -378,8 +378,8 @@ pt.course.check.short_scan(short_scan)
 #
 # - L. A. Shepp, Y. Vardi. *Maximum likelihood reconstruction for emission tomography.* IEEE Trans. Med. Imaging
 #   1(2):113, 1982. [doi:10.1109/TMI.1982.4307558](https://doi.org/10.1109/TMI.1982.4307558)
-# - A. J. Reader et al. *Deep learning for PET image reconstruction.* IEEE Trans. Radiat. Plasma Med. Sci. 5(1):1,
-#   2021. [doi:10.1109/TRPMS.2020.3014786](https://doi.org/10.1109/TRPMS.2020.3014786)
+# - A. J. Reader et al. *Deep learning for PET image reconstruction.* IEEE Trans. Radiat. Plasma Med. Sci. 5(1):1, 2021.
+#   [doi:10.1109/TRPMS.2020.3014786](https://doi.org/10.1109/TRPMS.2020.3014786)
 # - The atlas shown here: V. S. Fonov et al. NeuroImage 47(S1):S102, 2009.
-#   [doi:10.1016/S1053-8119(09)70884-5](https://doi.org/10.1016/S1053-8119%2809%2970884-5); NeuroImage 54(1):313,
-#   2011. [doi:10.1016/j.neuroimage.2010.07.033](https://doi.org/10.1016/j.neuroimage.2010.07.033)
+#   [doi:10.1016/S1053-8119(09)70884-5](https://doi.org/10.1016/S1053-8119%2809%2970884-5); NeuroImage
+#   54(1):313, 2011. [doi:10.1016/j.neuroimage.2010.07.033](https://doi.org/10.1016/j.neuroimage.2010.07.033)

@@ -508,8 +508,8 @@ pt.volshow({"PET": mine.pet, "T1": mine.t1}, grid=grid, cmaps=["magma", "gray"])
 # ## Further reading
 #
 # - The atlas shown here: V. S. Fonov et al. NeuroImage 47(S1):S102, 2009.
-#   [doi:10.1016/S1053-8119(09)70884-5](https://doi.org/10.1016/S1053-8119%2809%2970884-5); NeuroImage 54(1):313,
-#   2011. [doi:10.1016/j.neuroimage.2010.07.033](https://doi.org/10.1016/j.neuroimage.2010.07.033)
+#   [doi:10.1016/S1053-8119(09)70884-5](https://doi.org/10.1016/S1053-8119%2809%2970884-5); NeuroImage
+#   54(1):313, 2011. [doi:10.1016/j.neuroimage.2010.07.033](https://doi.org/10.1016/j.neuroimage.2010.07.033)
 # - BrainWeb: D. L. Collins et al. IEEE Trans. Med. Imaging 17(3):463, 1998.
 #   [doi:10.1109/42.712135](https://doi.org/10.1109/42.712135); B. Aubert-Broche et al. IEEE Trans. Med. Imaging
 #   25(11):1410, 2006. [doi:10.1109/TMI.2006.883453](https://doi.org/10.1109/TMI.2006.883453)

@@ -730,15 +730,15 @@ for mm in (0, 2, 4, 8):
 #
 # ## Further reading
 #
-# - O. Ronneberger, P. Fischer, T. Brox. *U-Net: convolutional networks for biomedical image segmentation.* MICCAI
-#   2015. [doi:10.1007/978-3-319-24574-4_28](https://doi.org/10.1007/978-3-319-24574-4_28) (encoder, decoder and
+# - O. Ronneberger, P. Fischer, T. Brox. *U-Net: convolutional networks for biomedical image segmentation.*
+#   MICCAI, 2015. [doi:10.1007/978-3-319-24574-4_28](https://doi.org/10.1007/978-3-319-24574-4_28) (encoder, decoder and
 #   joins, much larger)
 # - K. T. Chen et al. *Ultra-low-dose 18F-florbetaben amyloid PET imaging using deep learning with multi-contrast
 #   MRI inputs.* Radiology 290(3):649, 2019.
 #   [doi:10.1148/radiol.2018180940](https://doi.org/10.1148/radiol.2018180940)
 # - V. Antun et al. *On instabilities of deep learning in image reconstruction and the potential costs of AI.* PNAS
 #   117(48):30088, 2020. [doi:10.1073/pnas.1907377117](https://doi.org/10.1073/pnas.1907377117)
-# - A. J. Reader et al. *Deep learning for PET image reconstruction.* IEEE Trans. Radiat. Plasma Med. Sci. 5(1):1,
-#   2021. [doi:10.1109/TRPMS.2020.3014786](https://doi.org/10.1109/TRPMS.2020.3014786)
+# - A. J. Reader et al. *Deep learning for PET image reconstruction.* IEEE Trans. Radiat. Plasma Med. Sci. 5(1):1, 2021.
+#   [doi:10.1109/TRPMS.2020.3014786](https://doi.org/10.1109/TRPMS.2020.3014786)
 # - The atlas shown here: V. S. Fonov et al. NeuroImage 54(1):313, 2011.
 #   [doi:10.1016/j.neuroimage.2010.07.033](https://doi.org/10.1016/j.neuroimage.2010.07.033)

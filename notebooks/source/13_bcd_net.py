@@ -593,5 +593,5 @@ print(f"test head, with the κ of the training, {bcd.kappa:g}: {mean_error(group
 #   [arXiv:1906.02327](https://doi.org/10.48550/arXiv.1906.02327)
 # - A. R. De Pierro. *A modified expectation maximization algorithm for penalized likelihood estimation in emission
 #   tomography.* IEEE Trans. Med. Imaging 14(1):132, 1995. [doi:10.1109/42.370409](https://doi.org/10.1109/42.370409)
-# - A. J. Reader et al. *Deep learning for PET image reconstruction.* IEEE Trans. Radiat. Plasma Med. Sci. 5(1):1,
-#   2021. [doi:10.1109/TRPMS.2020.3014786](https://doi.org/10.1109/TRPMS.2020.3014786)
+# - A. J. Reader et al. *Deep learning for PET image reconstruction.* IEEE Trans. Radiat. Plasma Med. Sci. 5(1):1, 2021.
+#   [doi:10.1109/TRPMS.2020.3014786](https://doi.org/10.1109/TRPMS.2020.3014786)

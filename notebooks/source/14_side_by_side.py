@@ -567,7 +567,7 @@ for who, part in many[many["test"] == "dose 1"].groupby("who"):
 #
 # ## Further reading
 #
-# - A. J. Reader et al. *Deep learning for PET image reconstruction.* IEEE Trans. Radiat. Plasma Med. Sci. 5(1):1,
-#   2021. [doi:10.1109/TRPMS.2020.3014786](https://doi.org/10.1109/TRPMS.2020.3014786)
+# - A. J. Reader et al. *Deep learning for PET image reconstruction.* IEEE Trans. Radiat. Plasma Med. Sci. 5(1):1, 2021.
+#   [doi:10.1109/TRPMS.2020.3014786](https://doi.org/10.1109/TRPMS.2020.3014786)
 # - K. Gong, C. Catana, J. Qi, Q. Li. *PET image reconstruction using deep image prior.* IEEE Trans. Med. Imaging
 #   38(7):1655, 2019. [doi:10.1109/TMI.2018.2888491](https://doi.org/10.1109/TMI.2018.2888491)
