@@ -1,4 +1,4 @@
-"""The acquisition model: what the scanner is expected to count, ``y = N · A · X · H x + r``."""
+"""The acquisition model: what the scanner is expected to count, ``y = N · A_µ · X · H x + r``."""
 
 import numpy as np
 
@@ -52,7 +52,7 @@ def check_fwhm(fwhm, name="psf_fwhm"):
 
 
 class AcquisitionModel(LinearOperator):
-    """The scanner's linear response and its background: ``A x = N · A · X · H x``, expected counts ``A x + r``.
+    """The scanner's linear response and its background: ``A x = N · A_µ · X · H x``, expected counts ``A x + r``.
 
     Parameters
     ----------

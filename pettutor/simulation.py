@@ -79,7 +79,7 @@ def simulate(
     efficiency_spread=EFFICIENCY_SPREAD,
     seed=0,
 ):
-    """Simulate a scan of ``truth``: ``prompts ~ Poisson(N · A · X · H x + randoms + scatter)``.
+    """Simulate a scan of ``truth``: ``prompts ~ Poisson(N · A_µ · X · H x + randoms + scatter)``.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@
 #
 # **After this lesson you can**
 #
-# 1. write down the expected counts of a scan, $\bar y = N\,A\,X\,H\,x + r$, and say what each letter does;
+# 1. write down the expected counts of a scan, $\bar y = N\,A_\mu\,X\,H\,x + r$, and say what each letter does;
 # 2. compute attenuation factors in the right units, and recognise an image in which they were forgotten;
 # 3. explain gaps, normalisation, resolution, randoms and scatter by their pictures;
 # 4. check that counts are Poisson distributed, and say why "add some Gaussian noise" is a wrong model;
@@ -81,7 +81,7 @@ pt.volshow({"Xx: line integrals": integrals[direct]}, xlabels="bin", ylabels="vi
 # 2}}\mu\,\mathrm{d}l} = e^{-\int_{\text{line } i} \mu \,\mathrm{d}l}.$$
 #
 # "Here" has disappeared: it does not matter *where* on the line the pair was born. So attenuation is one factor for
-# every bin, the **attenuation factor**.
+# every bin, the **attenuation factor**; the operator that multiplies every bin by its factor is called $A_\mu$.
 #
 # We have a projector for integrals, so this looks like one line of code. **Before you run the next cell:** the head
 # is roughly 18 cm long. What share of the pairs should get out of it along the longest line? A tenth? A thousandth?
@@ -287,7 +287,7 @@ fig.tight_layout()
 #
 # Now the expected counts are complete:
 #
-# $$\bar y = N\,A\,X\,H\,x + r \qquad\text{normalisation} \cdot \text{attenuation} \cdot \text{projection} \cdot
+# $$\bar y = N\,A_\mu\,X\,H\,x + r \qquad\text{normalisation} \cdot \text{attenuation} \cdot \text{projection} \cdot
 # \text{blur, plus background}.$$
 #
 # ## 7 Noise: counts are Poisson
@@ -376,7 +376,7 @@ pt.volshow(shown, grid=P.grid, vmins=0, vmaxs=150, units="activity")
 # ## 9 The whole scan in one call
 #
 # `pt.simulate` did all this for us; `pt.AcquisitionModel` is the same physics for the reconstruction: an operator
-# $A$ (the linear part, $N\,A\,X\,H$) with its `.background` and `.expected(x)`.
+# $A$ (the linear part, $N\,A_\mu\,X\,H$) with its `.background` and `.expected(x)`.
 
 # %%
 A = pt.AcquisitionModel(
@@ -413,7 +413,7 @@ def by_hand(image, data, X):
     # solution:
     blurred = pt.gaussian_filter(image, 4.5, X.grid)
     return data.normalisation * data.attenuation * X(blurred) + data.randoms
-    # stub: return A.expected(image)  # your turn: write N · A · X · H x + r here instead
+    # stub: return A.expected(image)  # your turn: write N · A_µ · X · H x + r here instead
     # end of solution
 
 
@@ -493,7 +493,7 @@ pt.course.check.noise_equivalent_counts(nec)
 #
 # ## Summary
 #
-# A scan is $y \sim \text{Poisson}(N\,A\,X\,H\,x + r)$. Attenuation, efficiencies and blur are linear and go into
+# A scan is $y \sim \text{Poisson}(N\,A_\mu\,X\,H\,x + r)$. Attenuation, efficiencies and blur are linear and go into
 # the operator; randoms and scatter are added; the noise follows from the counts and cannot be chosen. Each of them,
 # when forgotten, leaves its own mark in the image: cupping, a fixed grain, washed-out grey matter, a grey haze. The
 # remedy is always the same: put it into the model, and leave the data alone.

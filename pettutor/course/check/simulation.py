@@ -58,7 +58,7 @@ def water_attenuation(predicted):
     "The background (`data.randoms`) is added last, outside all factors: it is in counts already.",
 )
 def expected_counts(by_hand):
-    """Check the expected counts: ``by_hand(image, data, X)`` gives N · A · X · H x + r with a blur of 4.5 mm.
+    """Check the expected counts: ``by_hand(image, data, X)`` gives N · A_µ · X · H x + r with a blur of 4.5 mm.
 
     Parameters
     ----------
