@@ -35,6 +35,13 @@ def own_progress(tmp_path, monkeypatch):
     monkeypatch.setenv("PETTUTOR_PROGRESS", str(tmp_path / "progress.json"))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled():
+    """The projector is compiled, once on a new machine: that is not the time of a check."""
+    X = pt.Projector(pt.Scanner.preset("slab"), pt.ImageGrid((1, 8, 8), (4.0, 20.0, 20.0)), device="cpu")
+    X(np.ones(X.in_shape, np.float32))
+
+
 def source(which):
     return (NOTEBOOKS / "source" / f"{which.lesson}.py").read_text(encoding="utf-8")
 
