@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and files that have to be there."""
 
 import contextlib
 import os
@@ -26,3 +26,19 @@ def whole_file(path):
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def existing_file(path, what):
+    """A file that is to be read, as a ``pathlib.Path``; ``what`` says in messages what it should be.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError
+        There is no such file, or a folder of that name.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: expected {what}, got a folder")
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: expected {what}, got no such file")
+    return path

@@ -5,7 +5,8 @@ import math
 import numbers
 import os
 import sys
-from contextlib import suppress
+import threading
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 FREE_SHARE = 0.9  # of the free memory may be taken: images and sinograms need some too
@@ -67,6 +68,44 @@ def recorded_peak():
     """
     with open("/proc/self/status") as file:
         return 1024 * int(dict(line.split(":", 1) for line in file)["VmHWM"].split()[0])
+
+
+@contextmanager
+def sampled_memory(every, process=None):
+    """Look at a process's memory while a block runs.
+
+    Parameters
+    ----------
+    every : float
+        Seconds between two looks.
+    process : psutil.Process, optional
+        By default this one.
+
+    Yields
+    ------
+    list of int
+        Resident memory, bytes; its first entry is that of the beginning, its last, once the block has ended, that of
+        the end. A process that ends meanwhile is looked at no more.
+    """
+    import psutil
+
+    process = process or psutil.Process()
+    samples, finished = [process.memory_info().rss], threading.Event()
+
+    def look():
+        with suppress(psutil.NoSuchProcess):
+            while not finished.wait(every):
+                samples.append(process.memory_info().rss)
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield samples
+    finally:
+        finished.set()
+        thread.join()
+        with suppress(psutil.NoSuchProcess):
+            samples.append(process.memory_info().rss)
 
 
 def size_in_words(size):

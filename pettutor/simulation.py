@@ -59,7 +59,7 @@ class Simulation:
         Simulation
             Shares everything but its prompts.
         """
-        prompts = _poisson(self.trues + self.randoms + self.scatter, random_generator(seed))
+        prompts = poisson_counts(self.trues + self.randoms + self.scatter, random_generator(seed))
         return replace(self, prompts=prompts, seed=seed if isinstance(seed, (int, np.integer)) else repr(seed))
 
     def __repr__(self):
@@ -149,7 +149,7 @@ def simulate(
         prompts_without = counts + _share(scatter_fraction, counts)
         randoms *= np.float32(_share(randoms_fraction, prompts_without) / float(randoms.sum(dtype=np.float64)))
     return Simulation(
-        prompts=_poisson(trues + randoms + scatter, rng),
+        prompts=poisson_counts(trues + randoms + scatter, rng),
         trues=trues,
         randoms=randoms,
         scatter=scatter,
@@ -220,8 +220,19 @@ def _scatter_shape(pet, projector):
     return projector(gaussian_filter(pet, 100.0, projector.grid))
 
 
-def _poisson(expected, rng):
-    """Poisson counts in the memory layout of ``expected``, float32."""
+def poisson_counts(expected, rng):
+    """Draw Poisson counts about a sinogram.
+
+    Parameters
+    ----------
+    expected : array (plane, view, bin) or (plane, view, bin, tof)
+        Counts >= 0, NumPy or CuPy.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    float32 array of the same shape, kind and memory layout
+    """
     by_view = np.moveaxis(to_numpy(expected), 0, -1)
     counts = np.empty(by_view.shape, np.float32)
     for v in range(len(by_view)):  # a view at a time: Poisson draws are 64-bit integers

@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+import time
 
+import psutil
 import pytest
 
 from pettutor import memory
@@ -53,3 +55,19 @@ def test_a_peak_is_that_of_the_process_itself_whatever_its_parent_held():
     ballast[::4096] = b"1" * len(ballast[::4096])  # held, not only promised
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 150e6 < int(done.stdout) < 500e6
+
+
+def test_memory_is_sampled_while_a_block_runs_and_for_other_processes_too():
+    with memory.sampled_memory(0.01) as samples:
+        block = bytearray(80_000_000)
+        block[::1000] = bytes(len(block[::1000]))  # touched, or it takes no memory
+        time.sleep(0.3)
+        del block
+    assert len(samples) > 5 and max(samples) - samples[0] > 70e6 and max(samples) - samples[-1] > 70e6
+    code = "block = b'x' * 60_000_000; input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as other:
+        with memory.sampled_memory(0.01, psutil.Process(other.pid)) as samples:
+            time.sleep(1.0)
+            other.communicate(b"\n")  # it ends, and the block does not
+            time.sleep(0.1)
+        assert max(samples) > 60e6

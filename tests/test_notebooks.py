@@ -3,9 +3,7 @@
 import ast
 import os
 import re
-import threading
 import time
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import nbformat
@@ -15,6 +13,7 @@ from nbclient import NotebookClient
 
 import pettutor as pt
 from pettutor.course.check.exercise import EXERCISES
+from pettutor.memory import sampled_memory
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 LIMIT = 60  # seconds for a cell that names no other limit by a tag limit=SECONDS
@@ -71,28 +70,6 @@ globals().update(builtins.kept_names)
 """
 
 
-@contextmanager
-def watched_memory(process):
-    """A list whose last number is the most memory that a process has held so far, bytes: looked at ten times a second.
-
-    Not what the system has recorded of it: a new process begins with what its parent held, and lesson 14 sets it back.
-    """
-    most, done = [0], threading.Event()
-
-    def look():
-        with suppress(psutil.NoSuchProcess):
-            while not done.wait(0.1):
-                most.append(max(most.pop(), process.memory_info().rss))
-
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
-    try:
-        yield most
-    finally:
-        done.set()
-        thread.join()
-
-
 def equal_cells(notebooks):
     """How many cells all notebooks begin with, whatever their words; none where all their code is the same."""
     if len(notebooks) < 2:
@@ -122,7 +99,9 @@ def run_notebooks(*paths, folder, keep=None):
         notebooks[0], timeout_func=limit_of, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
     )
     seconds = []
-    with client.setup_kernel(), watched_memory(psutil.Process(client.km.provisioner.pid)) as most:
+    # not what the system has recorded of the kernel: a new process begins with what its parent held, and lesson 14
+    # sets the record back
+    with client.setup_kernel(), sampled_memory(0.1, psutil.Process(client.km.provisioner.pid)) as samples:
         for number, (path, notebook) in enumerate(zip(paths, notebooks, strict=True)):
             names = {"folder": str(folder / f"{number}"), "kept": str(folder / "kept")}
             (folder / f"{number}").mkdir()
@@ -151,7 +130,7 @@ def run_notebooks(*paths, folder, keep=None):
                     seconds[-1].append(time.perf_counter() - start)
             if keep:
                 keep_executed(path, notebook, keep)
-    return seconds, most[-1] / 1e9
+    return seconds, max(samples) / 1e9
 
 
 @pytest.mark.parametrize("paths", lessons(), ids=lambda paths: paths[0].stem)

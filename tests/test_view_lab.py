@@ -153,6 +153,16 @@ viewer.opacity = 0.3"""
         state = page.evaluate(state)
         assert [r["radius"] for r in state["rois"]] == [9, 4] and state["line"] == [[0, -20, -30], [0, 20, 30]]
         assert state["difference"]
+
+        hover(page, 20, 10, SHAPE[1:])  # window and level, by the right button: it is JupyterLab's for a menu
+        box = page.locator(".ptv-view").first.bounding_box()
+        page.mouse.down(button="right")
+        page.mouse.move(box["x"] + box["width"] * 10.5 / SHAPE[2] + 150, box["y"] + box["height"] * 20.5 / SHAPE[1])
+        page.mouse.up(button="right")
+        settle(page)
+        windows = "document.querySelector('.pettutor-viewer').pettutorViewer.panels.map((panel) => panel.scale.window)"
+        assert page.evaluate(windows) == [pytest.approx([-400, 400]), [0, 400]]  # the differences': twice as wide
+        assert page.locator(".lm-Menu:visible").count() == 0
         assert faults == []
 
 
@@ -236,6 +246,9 @@ for k in range(1, 4):
         wait_for(1, 2, 3, 4, 5, 6, 7, 4, 5, 6, 7)
         page.get_by_text("iteration 2", exact=True).wait_for()  # who went back is left there
         assert close_to(page, LARGE[2] / 2)
+        page.get_by_role("button", name="play").click()
+        page.get_by_text("iteration 6", exact=True).wait_for(timeout=10_000)
+        page.get_by_role("button", name="play").click()
         assert faults == []
 
 

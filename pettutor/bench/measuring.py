@@ -3,14 +3,13 @@
 import ctypes
 import gc
 import statistics
-import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import numpy as np
 
 from pettutor.arrays import find_cupy
-from pettutor.memory import recorded_peak
+from pettutor.memory import recorded_peak, sampled_memory
 from pettutor.threads import reorder
 
 SAMPLING = 0.002  # seconds between two looks at the memory, where the system keeps no peak that can be reset
@@ -67,7 +66,7 @@ class HostMemory:
             self._reset()
             result = function()
             return result, max(0, recorded_peak() - self.base)
-        with _sampled() as samples:
+        with sampled_memory(SAMPLING) as samples:
             result = function()
         return result, max(0, max(samples) - self.base)
 
@@ -93,24 +92,6 @@ def _resident():
     import psutil
 
     return psutil.Process().memory_info().rss
-
-
-@contextmanager
-def _sampled():
-    samples, finished = [_resident()], threading.Event()
-
-    def look():
-        while not finished.wait(SAMPLING):
-            samples.append(_resident())
-
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
-    try:
-        yield samples
-    finally:
-        finished.set()
-        thread.join()
-        samples.append(_resident())
 
 
 class DeviceMemory:

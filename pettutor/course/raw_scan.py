@@ -12,7 +12,7 @@ from pettutor.io import example_normalisation, mmr, save_nifti, write_listmode, 
 from pettutor.io.normalisation import BYTES
 from pettutor.phantoms import Phantom, load_subject
 from pettutor.projector import Projector
-from pettutor.simulation import attenuation_factors
+from pettutor.simulation import attenuation_factors, poisson_counts
 
 PSF = 4.5  # FWHM of the simulated blur, mm
 SINGLES_OF_BUCKET = 90_000  # mean rate, counts per second: about that of a brain scan
@@ -142,8 +142,9 @@ def simulate_raw_scan(folder, scanner, *, counts, randoms_fraction=0.4, seconds=
     randoms *= np.float32(wanted / randoms.sum(dtype=np.float64))
     activity = _uptake(seconds)
     of_trues, of_randoms = activity / activity.sum(), activity**2 / (activity**2).sum()  # two decays make a random
+    prompts, delayeds = poisson_counts(trues + randoms, rng), poisson_counts(randoms, rng)
     write_listmode(
-        scan.listmode, _poisson(trues + randoms, rng), _poisson(randoms, rng), scanner, seconds=seconds, seed=rng,
+        scan.listmode, prompts, delayeds, scanner, seconds=seconds, seed=rng,
         time_course=counts * of_trues + wanted * of_randoms, delayed_time_course=of_randoms,
         bucket_singles=bucket_singles,
     )  # fmt: skip
@@ -169,12 +170,3 @@ def _uptake(seconds):
     """Relative activity in each second."""
     time = np.arange(int(np.ceil(seconds))) + 0.5
     return 0.02 + 0.98 * (1 - np.exp(-np.maximum(time - seconds / 12, 0) / (seconds / 10)))
-
-
-def _poisson(expected, rng):
-    """A view at a time: Poisson draws are 64-bit integers."""
-    by_view = expected.transpose(1, 2, 0)
-    counts = np.empty(by_view.shape, np.float32)
-    for view, mean in enumerate(by_view):
-        counts[view] = rng.poisson(mean)
-    return counts.transpose(2, 0, 1)

@@ -6,10 +6,10 @@ rate (101, then 10 bits of bucket and 19 bits of counts per second over 8). Word
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from pettutor.files import existing_file
 from pettutor.io import mmr
 
 BLOCK = 1 << 22  # words in memory at a time, 16 MB
@@ -96,11 +96,7 @@ def read_listmode(path, scanner, *, start=0.0, stop=None, first_ring=None, progr
 
 
 def _check_file(path):
-    path = Path(path).expanduser()
-    if path.is_dir():
-        raise IsADirectoryError(f"{path}: expected a list-mode file, got a folder")
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: expected a list-mode file, got no such file")
+    path = existing_file(path, "a list-mode file")
     if path.stat().st_size % 4:
         raise ValueError(f"{path}: expected words of 4 bytes, got {path.stat().st_size} bytes, not a multiple of 4")
     return path

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pettutor.arrays import check_array
+from pettutor.files import existing_file
 from pettutor.geometry import ImageGrid
 
 _SUFFIXES = (".nii", ".nii.gz")
@@ -92,8 +93,7 @@ def load_nifti(path):
     import nibabel
 
     path, _ = _check_path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: expected a NIfTI image, got no such file")
+    existing_file(path, "a NIfTI image")
     try:
         return from_nibabel(nibabel.load(path), str(path))
     except (nibabel.filebasedimages.ImageFileError, EOFError, OSError) as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from pettutor.arrays import random_generator
-from pettutor.files import whole_file
+from pettutor.files import existing_file, whole_file
 from pettutor.geometry.ring_pairs import ring_pair_sums
 from pettutor.io import mmr
 
@@ -171,11 +171,7 @@ def read_normalisation(path):
     ValueError
         A file of another size than 323,404 bytes, or components that cannot be.
     """
-    path = Path(path).expanduser()
-    if path.is_dir():
-        raise IsADirectoryError(f"{path}: expected a normalisation file, got a folder")
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: expected a normalisation file, got no such file")
+    path = existing_file(path, "a normalisation file")
     if path.stat().st_size != BYTES:
         raise ValueError(f"{path}: expected the {BYTES} bytes of an mMR's normalisation, got {path.stat().st_size}")
     values = np.fromfile(path, "<f4")

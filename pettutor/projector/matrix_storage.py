@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pettutor.files import existing_file
 from pettutor.geometry import ImageGrid, Scanner, TimeOfFlight
 from pettutor.memory import check_memory
 from pettutor.projector.footprints import MODELS
@@ -64,8 +65,7 @@ def write_archive(path, operator, arrays, compressed):
 def read_archive(path, memory_limit):
     """(weights, columns, pointers) and the geometry (a dict) in a file that `write_archive` wrote, checked."""
     path = _check_path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: expected a stored system matrix, got no such file")
+    existing_file(path, "a stored system matrix")
     try:
         with zipfile.ZipFile(path) as file:
             needed = sum(info.file_size for info in file.infolist())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pettutor.files import whole_file
+from pettutor.files import existing_file, whole_file
 
 FORMAT = "pettutor BCD-Net, version 1"
 NAMES = ("encoder", "decoder", "log_threshold")
@@ -27,10 +27,14 @@ def write_network(path, words, weights, **arrays):
 
 
 def read_network(path):
-    """Return (words, weights, other arrays) of a file, else raise FileNotFoundError or ValueError."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: expected the file of a BCD-Net, got no such file")
+    """Return (words, weights, other arrays) of a file.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError, ValueError
+        No such file, a folder, or another or a damaged file.
+    """
+    path = existing_file(path, "the file of a BCD-Net")
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
