@@ -210,3 +210,46 @@ def test_no_sentence_becomes_a_list(page):
     path = ROOT / page
     texts = map("".join, markdown(path)) if path.suffix == ".ipynb" else [path.read_text(encoding="utf-8")]
     assert [line for text in texts for line in accidental_lists(text)] == []
+
+
+# ---- what every lesson has ----
+
+
+def source_of(lesson):
+    """The words of a lesson for students, and its code with the solutions."""
+    code = "\n".join(code_of(NOTEBOOKS / "solutions" / f"{lesson}.ipynb"))
+    return words(lesson), code
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_a_lesson_says_what_it_is_for_and_how_long_it_takes(lesson):
+    text, _ = source_of(lesson)
+    flat = " ".join(text.split())
+    assert "**Purpose:**" in text and re.search(r"\*\*Time:\*\* about \d+ minutes of reading", flat)
+    assert re.search(r"(minute|minutes|seconds?) of computing", flat)
+    objectives = re.search(r"\*\*After this lesson you can\*\*\n\n((?:\d\. .+\n(?:   .+\n)*)+)", text)
+    numbers = re.findall(r"^(\d)\. ", objectives[1], re.M)
+    assert len(numbers) >= 3 and numbers == [str(k) for k in range(1, len(numbers) + 1)]
+    assert "](glossary.ipynb)" in text
+    for part in ("\n## Questions\n", "\n## Summary\n", "**What next:**", "\n## Further reading\n"):
+        assert text.count(part) == 1, part
+    assert "https://doi.org/" in text.split("\n## Further reading\n")[1]
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_a_lesson_asks_before_it_shows_and_has_formulas_and_pictures_to_move(lesson):
+    text, code = source_of(lesson)
+    assert re.search(r"[*_](Before you run|Predict)", text) and "$" in text
+    assert re.search(r"pt\.(volshow|explore_lines)\(", code)
+    assert re.search(r"(?i)\bnaive\b|## How not to do it", text), "a naive way that fails"
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_every_exercise_has_its_check_and_there_are_two_to_four(lesson):
+    text, code = source_of(lesson)
+    exercises = re.findall(r"(?:^### |\*\*)Exercise (\d)", text, re.M)
+    checks = re.findall(r"^pt\.course\.check\.(\w+)\(", code, re.M)
+    assert exercises == [str(k) for k in range(1, len(checks) + 1)]
+    assert 2 <= len(exercises) <= 4
+    for number in re.findall(r"[Ee]xercises? (\d)(?! to)", text.replace("lesson 8, exercise", "")):
+        assert number in exercises, f"exercise {number} is not in this lesson"

@@ -91,6 +91,7 @@ viewer
 #   that is where you learn.
 # - **Exercises** have a line marked with `# your turn`. They run as they are, with a placeholder; you replace it. The
 #   solved notebooks have the same names and are in the folder `solutions`.
+# - **Try it** means: change a setting and look. There is no right answer, and no check.
 # - **Every draw has a seed**, so your numbers agree with those of your neighbour at the same size.
 #
 # ### Your progress

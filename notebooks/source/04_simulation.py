@@ -83,8 +83,8 @@ pt.volshow({"Xx: line integrals": integrals[direct]}, xlabels="bin", ylabels="vi
 # "Here" has disappeared: it does not matter *where* on the line the pair was born. So attenuation is one factor for
 # every bin, the **attenuation factor**; the operator that multiplies every bin by its factor is called $A_\mu$.
 #
-# We have a projector for integrals, so this looks like one line of code. **Before you run the next cell:** the head
-# is roughly 18 cm long. What share of the pairs should get out of it along the longest line? A tenth? A thousandth?
+# We have a projector for integrals, so the naive way is one line of code. **Before you run the next cell:** the head is
+# roughly 18 cm long. What share of the pairs should get out of it along the longest line? A tenth? A thousandth?
 
 # %%
 mu_integrals = X(truth.mu)

@@ -73,7 +73,7 @@ pt.volshow({"x, to be found": truth.pet}, grid=grid, units="activity", vmaxs=150
 # %% [markdown]
 # ## A first try: least squares
 #
-# We know $A$, $r$ and $y$, and want $x$ with $A x + r \approx y$. The usual answer is **least squares**,
+# We know $A$, $r$ and $y$, and want $x$ with $A x + r \approx y$. The naive answer is **least squares**,
 # $\min_x \lVert A x + r - y\rVert^2$, solved with conjugate gradients (SciPy has them). No sophistication is
 # missing here: this is a good solver.
 #

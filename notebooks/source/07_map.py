@@ -325,9 +325,10 @@ pt.volshow(tries, grid=grid, vmins=0, vmaxs=200, cmaps="gray_r")
 pt.course.check.map_em_step(my_map_em)
 
 # %% [markdown]
-# (Before exercise 2 is solved, all rows are the library's, and no fault is to be seen.) With the textbook's root the
-# image is made of coarse steps, the skin breaks up, the lesions fade. Nothing crashed, no warning came. Who looks only
-# at strong priors never sees it; the networks of later lessons have a $\rho$ that they *learn*, and it starts anywhere.
+# (Before exercise 2 is solved, all rows are the library's, and no fault is to be seen.) With the textbook's root, the
+# naive way, the image is made of coarse steps, the skin breaks up, the lesions fade. Nothing crashed, no warning came.
+# Who looks only at strong priors never sees it; the networks of later lessons have a $\rho$ that they *learn*, and it
+# starts anywhere.
 #
 # ### Two checks for any MAP-EM
 #

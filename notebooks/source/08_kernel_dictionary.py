@@ -294,7 +294,7 @@ print("K(alpha) of pt.mlem with A K equals pt.kernel_em:", np.allclose(K(alpha),
 # %% [markdown]
 # ## What if one takes K for its own transpose?
 #
-# A frequent mistake, since kernels "are symmetric". We run the right update and two wrong ones:
+# The naive way, and a frequent mistake, since kernels "are symmetric". We run the right update and two wrong ones:
 #
 # - **half wrong:** $K$ in the back projection, but the right $K^{\mathsf T} s$ below the fraction;
 # - **all wrong:** $K$ in both places.
@@ -497,7 +497,7 @@ pt.volshow(moved, grid=grid, vmins=0, vmaxs=200, cmaps="gray_r", units="activity
 # cannot tell apart differ in uptake, and that is often what the scan is for. **A perfectly registered MR and tissues
 # of constant activity flatter every MR-guided method**; keep that in mind at every curve below.
 #
-# ### Exercise 2
+# ### Try it: other kernels
 # Choose $k$, $\sigma$, patch and window. For each setting: the least error within 40 iterations, and the contrast of
 # the hot 12 mm lesion in that image. Which setting would you take if you did not have the truth, but did have a duty
 # towards small lesions?
@@ -527,9 +527,9 @@ for settings in candidates:
 # shown it.
 
 # %% [markdown] tags=["teacher"]
-# **12 minutes, dictionaries, exercise 3.** One sentence: *the dictionary knows what edges look like, not where they
+# **12 minutes, dictionaries, exercise 2.** One sentence: *the dictionary knows what edges look like, not where they
 # are.* Answer to the prediction about the number of atoms: the distance from the noise-free image falls and then rises
-# again; the first atoms are anatomy, the later ones noise. Exercise 3, common mistake: the chosen atoms are not fitted
+# again; the first atoms are anatomy, the later ones noise. Exercise 2, common mistake: the chosen atoms are not fitted
 # anew together (that is matching pursuit without the "orthogonal").
 
 # %% [markdown]
@@ -574,7 +574,7 @@ plt.show()
 # Which few atoms are best for a patch? To try all choices is hopeless. **Orthogonal matching pursuit (OMP)** is greedy:
 # take the atom most alike to what is still left; then fit *all* atoms chosen so far anew (least squares); repeat.
 #
-# ### Exercise 3
+# ### Exercise 2
 # Write it for one patch.
 
 
@@ -805,11 +805,11 @@ for ax, (region, title) in zip(axes.flat, titles.items(), strict=True):
 plt.show()
 
 # %% [markdown] tags=["teacher"]
-# **8 minutes, the stored study, exercise 4.** Read the table aloud, region by region. In grey matter the MR-guided
+# **8 minutes, the stored study, exercise 3.** Read the table aloud, region by region. In grey matter the MR-guided
 # methods win, kernel EM by far; in lesions that MR does not show the lead is smaller, or none. Ask: how often have you
 # read "better" without a region?
 #
-# Expected at `slab`: at 10 % noise kernel EM is +0.212 above MLEM + Gaussian in grey matter; exercise 4: 14.1 against
+# Expected at `slab`: at 10 % noise kernel EM is +0.212 above MLEM + Gaussian in grey matter; exercise 3: 14.1 against
 # 6.7 % noise in grey matter, 15.9 against 11.0 % in lesion 2.
 
 # %% [markdown]
@@ -867,7 +867,7 @@ print("NRMSE at 12 % noise: " + ", ".join(f"{m} {100 * value:.1f} %" for m, valu
 # either patch. And NRMSE over the head is mostly grey and white matter, with borders that MR knows: a low NRMSE says
 # little about a small lesion.
 #
-# ### Exercise 4
+# ### Exercise 3
 # Kernel EM is slow for lesions. Is it still slow at *equal noise*? Use the stored table: print, for lesion 2 and for
 # grey matter, the noise that kernel EM and MLEM + Gaussian need for the same CRC of 0.4. (Hint: `at_equal_noise`
 # interpolates along a path; exchange the names of the columns `crc` and `std`, and it finds the noise at a CRC.)

@@ -20,8 +20,8 @@
 
 # %% [markdown] tags=["teacher"]
 # **In class 60 minutes.** The first lesson that needs Keras: run its first code cell at the very beginning of the
-# day, on every machine. Training takes seconds; with a loud room full of laptops, choose `slab`. Exercise 4 may be
-# done by one half of the class with other seeds than the other half: then the spread is on the board.
+# day, on every machine. Training takes seconds; with a loud room full of laptops, choose `slab`. *Another
+# seed* may be done by one half of the class with other seeds than the other half: then the spread is on the board.
 
 # %% [markdown]
 # If the next cell ends in an `ImportError`, no network library is installed. Open a terminal in the same
@@ -364,11 +364,11 @@ differences = {f"{name} - truth": image - shown.truth.pet for name, image in pic
 pt.volshow(differences, grid=grid, vmins=-100, vmaxs=100, cmaps="RdBu_r", units="activity")
 
 # %% [markdown] tags=["teacher"]
-# **8 minutes, lesions, exercises 3 and 4.** No method brings the small lesion near its true value. Exercise 3 asks at
-# a twentieth of the dose; exercise 4 shows the spread of trainings. If that spread is larger than a difference that
-# was believed before, say so.
+# **8 minutes, lesions, two trials.** No method brings the small lesion near its true value. The first trial asks at a
+# twentieth of the dose; the second shows the spread of trainings. If that spread is larger than a difference that was
+# believed before, say so.
 #
-# Expected at `slab`: exercise 3: CED 48.3 %, the Gaussian 43.4 %; exercise 4: 36.0 and 37.6 %.
+# Expected at `slab`: a twentieth of the dose: CED 48.3 %, the Gaussian 43.4 %; another seed: 36.0 and 37.6 %.
 
 # %% [markdown]
 # Read the verdicts above, not the pictures: they are computed from the numbers. What to expect: a small network
@@ -401,7 +401,7 @@ lesion_table(columns)
 # No method brings the small lesion near its true value: the blur has taken it away, and four lesions a head do not
 # teach a network to put it back.
 #
-# ### Exercise 3
+# ### Try it: a twentieth of the dose
 # The network was trained at a fifth of the dose. Use it at a twentieth (`dose=0.05`). Does it still beat the best
 # Gaussian on the same image?
 
@@ -418,7 +418,7 @@ for name, images in {"MLEM 11": noisy, f"Gaussian {width} mm": filtered, "CED": 
     print(f"dose {dose}: {name:16} NRMSE {score(images, other):.1f} %")
 
 # %% [markdown]
-# ### Exercise 4
+# ### Try it: another seed
 # One training is one draw: other random numbers (start weights, order of slices), other network. Choose two or more
 # seeds and look at the spread on the *validation* subject. (Each takes as long as the training above.) Is the
 # spread larger than the differences that you believed above?
@@ -619,7 +619,7 @@ pt.volshow(
 )
 
 # %% [markdown] tags=["teacher"]
-# **5 minutes, exercise 5.** Common mistakes, which the check names: millimetres taken for voxels, the wrong axis,
+# **5 minutes, exercise 3.** Common mistakes, which the check names: millimetres taken for voxels, the wrong axis,
 # `int` in place of `round`. Expected: the network that gains most from T1 loses most. In the stored study its NRMSE
 # goes from 13.4 over 30.4 to 45.4 % for 0, 2 and 4 mm.
 
@@ -641,7 +641,7 @@ pt.volshow(
 # And what was not made frequent is still lost: look at "cold, PET only". The NRMSE tells nothing of all this. A scar, a
 # cyst or an artefact is dark in T1, too; a test must contain lesions that only one of the images shows.
 #
-# ### Exercise 5
+# ### Exercise 3
 # In these phantoms, MR and PET lie exactly on each other. In a patient they may be off by a few millimetres. Write a
 # function that displaces an image by `mm` millimetres along x, in whole voxels (`np.roll`; `grid.voxel_size` is in mm,
 # z, y, x). Then compare with the network that has no T1: how much is the second channel worth?
@@ -712,7 +712,7 @@ for mm in (0, 2, 4, 8):
 # Make the rare case still more frequent (`pt.networks.train(..., mr_spots=8)`), also the other one: lesions that PET
 # alone shows (`pt.networks.simulate_scans(..., lesions_in="pet")` beside `"any"`), or a loss that counts the voxels of
 # lesions more. Or let the MR lie a little off in training, as it does in patients, so that the network trusts it less
-# (exercise 5). It will gain less from T1 where both agree. Whether it is enough, only the table of this lesson can
+# (exercise 3). It will gain less from T1 where both agree. Whether it is enough, only the table of this lesson can
 # tell, made anew.
 # </details>
 #

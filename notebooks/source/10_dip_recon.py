@@ -227,9 +227,9 @@ shown |= {f"noise, {best_step(with_noise)} steps": with_noise[best_step(with_noi
 pt.volshow(shown, grid=grid, vmins=0, vmaxs=200, cmaps="gray_r", units="activity")
 
 # %% [markdown]
-# **Fitted too long, it fails.** The misfit falls and falls; the error turns round, because the network now paints the
-# noise of the MLEM image. Run to its end it gives you the MLEM image back. So a deep image prior *is* its stopping
-# time. (Sounds familiar? MLEM in lesson 5.)
+# **Fitted too long, it fails.** The naive wish is to fit as well as can be. The misfit falls and falls; the error turns
+# round, because the network now paints the noise of the MLEM image. Run to its end it gives you the MLEM image back. So
+# a deep image prior *is* its stopping time. (Sounds familiar? MLEM in lesson 5.)
 #
 # With T1 it comes nearer to the truth than with noise: the edges are already there. But watch the order in which things
 # come: first the shapes of T1, and only later what T1 does not have.
@@ -490,7 +490,7 @@ axes[0].legend(fontsize=7.5)
 plt.show()
 
 # %% [markdown] tags=["teacher"]
-# **8 minutes, what goes wrong; exercises 3 and 4.** Answer to the prediction: an Adam that forgets throws the network
+# **8 minutes, what goes wrong; exercise 3.** Answer to the prediction: an Adam that forgets throws the network
 # back to the shapes of T1, so the lesions that T1 does not show go first. In the study "ablation" it costs most of all:
 # NRMSE 40.0 % against 26.3 %, and the contrast of the 16 mm lesion falls from 0.60 to 0.
 #
@@ -500,7 +500,7 @@ plt.show()
 # %% [markdown]
 # Read your own figure and the differences above it; do not expect a victory everywhere. Bowsher's prior is no
 # network, needs a few lines and a second, and is hard to beat in the error. And all this is one scan and one seed. Two
-# seeds of the same network differ by as much as two methods (exercise 4), so a single run never decides.
+# seeds of the same network differ by as much as two methods (try it below), so a single run never decides.
 #
 # ## What goes wrong
 #
@@ -575,7 +575,7 @@ print(pd.DataFrame({"last": numbers(final), "averaged": numbers(averaged)}).T.ro
 pt.course.check.mean_of_last_third(mean_of_last_third)
 
 # %% [markdown]
-# ### Exercise 4
+# ### Try it: another seed, another MR
 # How robust is all this? Repeat the first fit (40 steps, the start of DIPRecon) with one thing changed: the seed of the
 # network, or the MR: shift T1 by 2 voxels, 4 mm
 # (`np.roll(truth.t1, 2, axis=2)`), as when the patient has moved between the scans. Is it as bad as it was for kernel

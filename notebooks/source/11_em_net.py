@@ -21,7 +21,7 @@
 
 # %% [markdown] tags=["teacher"]
 # **In class 60 minutes.** The first scans are simulated and kept, so the first run of the workbench cell waits longest:
-# run it in the break before. What can go: exercise 4, the long training.
+# run it in the break before. What can go: the wrong start, the long training.
 
 # %% [markdown]
 # ## The workbench
@@ -308,9 +308,9 @@ print(f"untrained EM-Net against 8 iterations of MLEM: {np.abs(by_network - by_m
 # %% [markdown] tags=["teacher"]
 # **10 minutes, training and a look inside.** Two updates show that everything works, and no more; leave `long` as it
 # is. Answer to the prediction: look at the printed line, EM-Net's likelihood need not rise in every unroll; nothing
-# forces it to. Exercise 3: it was told to stop at 8, and need not rest there.
+# forces it to. With 16 unrolls: it was told to stop at 8, and need not rest there.
 #
-# Expected at `slab`: the likelihood falls in 1 of 8 unrolls; exercise 3: 25.3 % after 8, 27.5 % after 16.
+# Expected at `slab`: the likelihood falls in 1 of 8 unrolls; error 25.3 % after 8, 27.5 % after 16.
 
 # %% [markdown]
 # It **is** MLEM. Training begins at a reconstruction that works, not at noise; all that it can do is to leave MLEM for
@@ -447,7 +447,7 @@ pt.volshow({"after 8": unrolled[8], **shown}, grid=grid, vmins=[0, *[-6] * 3], v
 # Red is what the CNN adds, blue what it takes away. Nobody has told it at which unroll it is: it sees an image, and
 # does what helps at the end. The counts had their say in the same step.
 #
-# ### Exercise 3
+# ### Try it: more unrolls
 # It was trained with 8 unrolls. What if you let it run on, to 16? Is the last image a *solution* of something, at which
 # the loop would rest, or only the place where it was told to stop?
 
@@ -515,8 +515,8 @@ pt.volshow(pictures[1.0], grid=grid, vmins=0, vmaxs=150, units="activity")
 print(as_text(network.record["test"]["summary"], start="start, OSEM"))
 
 # %% [markdown] tags=["teacher"]
-# **5 minutes, exercise 4.** The point of the whole lesson in one number: what is left of a wrong start when the counts
-# are asked again, and what when they are not.
+# **5 minutes, a wrong start.** The point of the whole lesson in one number: what is left of it when the counts are
+# asked again, and what when they are not.
 #
 # Expected at `slab`: of +50 % in the left half +28 % are left after EM-Net, +50 % after CED.
 
@@ -529,7 +529,7 @@ print(as_text(network.record["test"]["summary"], start="start, OSEM"))
 # structures back (Exercise 1's table). And the price: 8 projections and back projections to reconstruct, twice that to
 # train, and a model of the scanner that must be right.
 #
-# ### Exercise 4
+# ### Try it: a wrong start
 # Give the network a wrong start image: the right one with the left half of the picture 50 % too bright. How much of the
 # excess is left, after EM-Net, and after a post-processing network (`pt.networks.pretrained("ced")`)?
 

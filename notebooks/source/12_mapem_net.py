@@ -577,13 +577,13 @@ for name in ("mini", "mmr"):
 #
 # ## Further reading
 #
-# - K. Gong et al. *MAPEM-Net: an unrolled neural network for fully 3D PET image reconstruction.* Fully3D 2019, Proc.
-# SPIE
-#   11072:110720O.
+# - K. Gong et al. *MAPEM-Net: an unrolled neural network for fully 3D PET image reconstruction.* Fully3D 2019,
+#   Proc. SPIE 11072:110720O.
 # - A. R. De Pierro. *A modified expectation maximization algorithm for penalized likelihood estimation in emission
-#   tomography.* IEEE Trans. Med. Imaging 14(1):132, 1995.
+#   tomography.* IEEE Trans. Med. Imaging 14(1):132, 1995. [doi:10.1109/42.370409](https://doi.org/10.1109/42.370409)
 # - S. Boyd, N. Parikh, E. Chu, B. Peleato, J. Eckstein. *Distributed optimization and statistical learning via the
 #   alternating direction method of multipliers.* Found. Trends Mach. Learn. 3(1):1, 2011.
 #   [doi:10.1561/2200000016](https://doi.org/10.1561/2200000016)
 # - A. Mehranian, A. J. Reader. *Model-based deep learning PET image reconstruction using forward-backward splitting
-#   expectation-maximization.* IEEE Trans. Radiat. Plasma Med. Sci. 5(1):54, 2021 (the close relative `FBSEMNet`).
+#   expectation-maximization.* IEEE Trans. Radiat. Plasma Med. Sci. 5(1):54, 2021.
+#   [doi:10.1109/TRPMS.2020.3004408](https://doi.org/10.1109/TRPMS.2020.3004408) (the close relative `FBSEMNet`)

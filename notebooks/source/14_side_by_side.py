@@ -114,15 +114,9 @@ measure({name: trained(network) for name, network in stored.items()})
 print(pd.DataFrame(table).T.to_string(float_format="{:.2f}".format))
 
 # %%
-fig, axes = plt.subplots(3, 5, figsize=(13, 8.6), layout="constrained")
-shown = {"truth": scan.truth, "T1": t1 * 150} | images
-for ax, (name, image) in zip(axes.flat, shown.items(), strict=False):
-    ax.imshow(image[0, 12:118, 18:110], cmap="gray_r", vmin=0, vmax=150)
-    error = f"\n{table[name]['NRMSE %']:.1f} %" if name in table else "\n"
-    ax.set_title(name + error, fontsize=10)
-for ax in axes.flat:
-    ax.axis("off")
-plt.show()
+errors = pd.Series({name: row["NRMSE %"] for name, row in table.items()}).sort_values()
+shown = {f"{name}: {error:.1f} %": images[name] for name, error in errors.items()}
+pt.volshow({"truth": scan.truth, "T1": t1 * 150} | shown, grid=grid, ncols=4, vmins=0, vmaxs=150, cmaps="gray_r")
 
 # %% [markdown] tags=["teacher"]
 # **12 minutes, twenty scans, exercises 1 and 2.** Answer to the prediction: with MR most in grey matter, whose
@@ -137,9 +131,13 @@ plt.show()
 # (MLEM + Gaussian), 14.4 (U-Net), 16.3 (MAPEM-Net) and 3.9 % noise (U-Net with T1).
 
 # %% [markdown]
-# One scan is an anecdote: the noise of this one realisation, and no idea of the noise of a method. What to look for all
-# the same: the methods with T1 (Bowsher, kernel EM, DIPRecon, U-Net with T1) draw the cortex sharply, because T1 knows
-# where it lies. The others cannot know it.
+# **The naive way** to choose is just this row: the least error in the head wins. Then U-Net with T1 is the best method
+# by far, and there is nothing left to ask. Keep that winner in mind: the picture of *What MR invents, and what it
+# hides* shows it once more.
+#
+# And one scan is an anecdote: the noise of this one realisation, and no idea of the noise of a method. What to look for
+# all the same: the methods with T1 (Bowsher, kernel EM, DIPRecon, U-Net with T1) draw the cortex sharply, because T1
+# knows where it lies. The others cannot know it.
 #
 # ## Twenty scans at equal noise
 #
@@ -209,8 +207,13 @@ for noise in (0.12, 0.2):
 # tried.
 #
 # ### Exercise 1
-# Where does the ± come from? Both methods reconstructed the *same* twenty scans. Write the mean difference and its
-# standard error; `first[k]` and `second[k]` are the numbers of two methods from the same scan.
+# Where does the ± come from? Both methods reconstructed the *same* $n$ scans, so the noise that they share falls out of
+# the differences $d_k = a_k - b_k$, scan by scan:
+#
+# $$\bar d = \frac1n \sum_k d_k, \qquad \text{standard error} = \frac{s_d}{\sqrt n}, \qquad
+# s_d^2 = \frac{1}{n-1} \sum_k (d_k - \bar d)^2 .$$
+#
+# Write both; `first[k]` and `second[k]` are the numbers $a_k$, $b_k$ of two methods from the same scan.
 #
 # The cell after an exercise checks your answer and names the mistake that it recognises. Stuck?
 # `pt.course.hint("paired_difference")` gives a hint, each time one more; `pt.course.solution("paired_difference")` the
@@ -249,7 +252,7 @@ for region, title in regions.items():
 # %% [markdown]
 # ### Exercise 2
 # A network's curve and the Gaussian's are compared at *equal noise*. Compare them at *equal contrast* instead: at a CRC
-# of grey matter of 0.5, which noise has MLEM + Gaussian, U-Net, MAPEM-Net, U-Net with T1? (Hint: lesson 8, exercise 4:
+# of grey matter of 0.5, which noise has MLEM + Gaussian, U-Net, MAPEM-Net, U-Net with T1? (Hint: lesson 8, exercise 3:
 # exchange the columns `crc` and `std`.)
 
 

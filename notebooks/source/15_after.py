@@ -23,7 +23,7 @@
 
 # %% [markdown] tags=["teacher"]
 # **In class 45 minutes.** Three parts that do not need each other. For the end of a course take only the map of the
-# field and the seven questions, and let the students bring a paper each (exercise 4).
+# field and the seven questions, and let the students bring a paper each.
 
 # %% [markdown]
 # ## The workbench
@@ -83,7 +83,7 @@ limits = {"vmins": 0, "vmaxs": [150, 150, 1], "cmaps": ["magma", "magma", "gray"
 pt.volshow({"truth": truth, "MLEM 40": frames[40], "T1": mr}, grid=grid, **limits)
 
 # %% [markdown] tags=["teacher"]
-# **12 minutes, end to end, exercise 1.** Answer to the prediction: read both curves together; the likelihood climbs
+# **12 minutes, end to end.** Answer to the prediction: read both curves together; the likelihood climbs
 # past that of the truth while the error has its valley. Ask where one would stop without the truth: nothing in the
 # first picture says it.
 
@@ -107,7 +107,7 @@ pt.volshow({"truth": truth, "MLEM 40": frames[40], "T1": mr}, grid=grid, **limit
 # | projections | 2 + 2 for an iteration of 5 steps of the network | 1 + 1 for each step of the network |
 #
 # The last row was the price: in 3-D a projection is dear. Hashimoto et al. pay less by going **block by block**: each
-# step of Adam asks one subset of the views, as in OSEM (`subsets=`; exercise 1).
+# step of Adam asks one subset of the views, as in OSEM (`subsets=`; try it below).
 #
 # Both begin with the same network, fitted to a short MLEM (40 iterations, stopped about where MLEM is best; the fit
 # takes 40 steps). Then both may do the same number of network steps. (About 10 seconds.)
@@ -172,7 +172,8 @@ plt.show()
 
 # %% [markdown]
 # Read the first two pictures together, and the numbers above them. The likelihood does not stop at that of the *truth*
-# (the line at zero): what is above has begun to explain the noise. The error has a valley, if the run is long enough,
+# (the line at zero): what is above has begun to explain the noise, so the naive way, to run until it no longer rises,
+# ends in noise. The error has a valley, if the run is long enough,
 # and nothing in the first picture tells where. That holds for each method that does not stop by itself: MLEM, DIPRecon,
 # end to end. They differ in speed. (With one learning rate and one run of each this is no contest.)
 #
@@ -240,7 +241,7 @@ print(pd.Series(rows).unstack().round(2).to_string())
 # ones, each for itself (they are *earlier*), and their mean may be better than they are. Only the second is the merit
 # of averaging.
 #
-# ### Exercise 1
+# ### Try it: block by block
 # Block by block: `subsets=4` takes four steps of Adam a pass, and each asks a quarter of the views. The same number of
 # network steps then needs a quarter of the projections. Is the error as good? (`prior.keep(begun.weights)` puts the
 # network back to the start; take a few passes.)
@@ -346,8 +347,8 @@ shown = {"truth": full[0].truth, **{name: pair[0] for name, pair in images.items
 pt.volshow(shown, grid=whole, vmins=0, vmaxs=150, ncols=4)
 
 # %% [markdown] tags=["teacher"]
-# **10 minutes, build one, exercises 2 and 3.** Exercise 2 is two lines, and the loop has to give what the stored
-# network gives. In exercise 3 the network is three iterations of MLEM while untrained: the first check. The finite
+# **10 minutes, build one, exercises 1 and 2.** Exercise 1 is two lines, and the loop has to give what the stored
+# network gives. In exercise 2 the network is three iterations of MLEM while untrained: the first check. The finite
 # difference is the second. Common mistake there: the dual CNN gets one channel instead of two.
 
 # %% [markdown]
@@ -356,7 +357,7 @@ pt.volshow(shown, grid=whole, vmins=0, vmaxs=150, ncols=4)
 # who is best, which is why there is more than one. In the FBSEM paper itself the network and a U-Net for
 # post-processing were level on simulated scans; the network was ahead on real ones.
 #
-# ### Exercise 2
+# ### Exercise 1
 # Write FBSEM-Net as a loop, with `pt.map_em` and `pt.priors.Reference(z, rho)`. `denoise(x)` is the CNN.
 #
 # The cell after an exercise checks your answer and names the mistake that it recognises. Stuck?
@@ -419,7 +420,7 @@ print(f"learnt κ: {kappa:.2f}; your loop against the network: {off:.1e} of the 
 # The price is one that you know: $y$, $c$, $r$, $h$ are tensors in the graph, which in 3-D nobody can afford without
 # care (lesson 12).
 #
-# ### Exercise 3
+# ### Exercise 2
 # The dual CNN sees the ratio and $c$ as two channels, `ops.concatenate([...], axis=-1)`, and corrects the ratio. Write
 # $h$. (The stub has no dual CNN.)
 
@@ -597,7 +598,7 @@ for name, a, b in zip(("training head", "validation head"), before, after, stric
 #
 # `pettutor study` answers 2 and 3 for a method of your own; the lists of this course answer the rest.
 #
-# ### Exercise 4
+# ### Try it: a paper of your own
 # Take a paper on PET reconstruction with a network from the last two years. Put it on the map: a row of the table, and
 # the seven questions with yes, no, or "not said". (There is nothing to program.)
 #

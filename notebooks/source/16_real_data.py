@@ -197,7 +197,7 @@ pt.volshow(shown, xlabels="bin", ylabels="view", vmins=0, vmaxs=brightest, units
 #
 # Three ways to use them:
 #
-# 1. subtract them from the prompts (and clip what becomes negative, as MLEM takes no negative counts);
+# 1. the naive way: subtract them from the prompts (and clip what becomes negative, as MLEM takes no negative counts);
 # 2. put them into the model as the background $r$;
 # 3. estimate the *expected* randoms from them, and put those into the model.
 #
