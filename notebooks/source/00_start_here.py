@@ -104,16 +104,16 @@ viewer
 pt.course.progress()
 
 # %% [markdown] tags=["teacher"]
-# **5 minutes, the doctor.** It takes 5 to 20 seconds. Ask who sees a "no", and let the neighbour read out the command
-# that mends it. "warn" stops nobody. A missing Keras is no reason to wait: lessons 0 to 8 run without it. Note who
-# needs help in the break.
+# **5 minutes, the doctor.** It takes 5 to 20 seconds, more on a slow disk. Ask who sees a "no", and let the neighbour
+# read out the command that mends it. "warn" stops nobody. A missing Keras is no reason to wait: lessons 0 to 8 run
+# without it. Note who needs help in the break.
 
 # %% [markdown]
 # ## What works here?
 #
 # The doctor looks at everything that the course needs or could use. It tries the heavy things (TensorFlow, a GPU) in
-# processes of their own, and takes 5 to 20 seconds. A "no" is followed by the command that mends it. `pettutor
-# doctor` in a terminal does the same.
+# processes of their own, and takes 5 to 20 seconds, or up to a minute the first time on a slow disk. A "no" is followed
+# by the command that mends it. `pettutor doctor` in a terminal does the same.
 
 # %%
 from pettutor import doctor

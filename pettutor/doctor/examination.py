@@ -12,7 +12,8 @@ from pettutor.doctor.mending import TENSORFLOW_BUILDS, install_extra, installed,
 from pettutor.doctor.trials import BACKENDS, run_trials
 
 LIBRARIES = ("numpy", "scipy", "tqdm", "matplotlib", "nibabel", "nilearn", "brainweb", "jinja2", "skimage")
-TIME_LIMIT = 18.0  # seconds for all trials together; a warm import of TensorFlow takes about six
+# seconds; an import of TensorFlow takes six, and several times that from a slow disk that has not read it before
+TIME_LIMIT = 60.0
 
 
 def examine(*, time_limit=TIME_LIMIT):

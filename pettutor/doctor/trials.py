@@ -56,7 +56,7 @@ def run_trials(time_limit):
     trials |= {name: _KERAS.format(backend=_BACKEND[name]) for name in BACKENDS if installed(name)}
     if installed("cupy"):
         trials["cupy"] = _CUPY
-    with ThreadPoolExecutor(max_workers=len(trials)) as pool:
+    with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2)) as pool:  # more only wait for each other
         found = pool.map(lambda name: _try(name, trials[name], time_limit), trials)
         return dict(zip(trials, found, strict=True))
 
