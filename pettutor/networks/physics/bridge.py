@@ -9,7 +9,6 @@ On the CPU arrays cross without a copy where the framework allows it. Where fram
 cross by DLPack (TensorFlow, PyTorch); JAX hands its callbacks copies on the host.
 """
 
-import functools
 import sys
 
 import numpy as np
@@ -209,10 +208,16 @@ def _in_torch(forward, vjp, output_shape):
                 tensor_from(f, t) if t.is_floating_point() else None for f, t in zip(found, tensors, strict=True)
             )
 
-    device = functools.partial(torch.as_tensor, device=load_keras().src.backend.torch.core.get_device())
+    core = load_keras().src.backend.torch.core
+    symbolic = load_keras().src.backend.common.symbolic_scope.in_symbolic_scope
+
+    def device(value):
+        return torch.as_tensor(value, device=core.get_device())
 
     def call(*tensors):
         tensors = [t if isinstance(t, torch.Tensor) else device(t) for t in tensors]
+        if symbolic():  # Keras asks for shapes, with tensors that have no numbers, or ones for every number
+            return tensors[-1].new_zeros(output_shape(*(tuple(t.shape) for t in tensors)))
         return Crossing.apply(*tensors)
 
     return call

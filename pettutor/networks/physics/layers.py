@@ -62,8 +62,10 @@ class PhysicsLayer(keras.layers.Layer):
     def _float(self, x):
         return ops.cast(x, self.variable_dtype)
 
+    # ---- projections -------------------------------------------------------------------------------------------------
 
-# ---- projections -------------------------------------------------------------------------------------------------
+    def build(self, image_shape):
+        """Nothing to make; without this, Keras might call a layer with images and scan numbers that it makes up."""
 
 
 class OperatorLayer(PhysicsLayer):

@@ -20,8 +20,9 @@ class MAPEMStepInGraph(MAPEMStep):
     def em_image(self, image, scan, training):
         volume = (1, *self._s.shape[1:])
         x = ops.reshape(image, volume)
-        expected = self._forward(x * self.scale) + self._r  # ȳ = A x + r
-        ratio = self._y / ops.where(expected > 0, expected, 1)
+        # PyTorch wants to be asked itself, where NumPy's arrays stand first
+        expected = ops.add(self._forward(x * self.scale), self._r)  # ȳ = A x + r
+        ratio = ops.divide(self._y, ops.where(expected > 0, expected, 1))
         seen = self._s > 0
         em_ratio = ops.where(seen, self._back(ratio) / ops.where(seen, self._s, 1), 0)
         s = ops.broadcast_to(ops.convert_to_tensor(self._s / self._mean, dtype=self.variable_dtype), volume)
