@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import processes
 import pytest
 from hypothesis import settings
 
@@ -18,6 +19,9 @@ if os.environ.get("CI"):
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("PETTUTOR_PROGRESS", "off")  # nothing that a test does is anybody's progress
+
+if os.environ.get("KERAS_BACKEND") == "jax":
+    os.environ.setdefault("XLA_FLAGS", processes.QUICK_COMPILATION)
 
 if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)) > 1:  # processes side by side: a core for each
     for variable in ("PETTUTOR_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):

@@ -4,8 +4,13 @@ import os
 import subprocess
 import sys
 
+# JAX compiles every operation, for the few calls that a test makes: with less care it is done sooner
+QUICK_COMPILATION = "--xla_backend_optimization_level=0"
+
 
 def run_python(code, **environment):
+    if environment.get("KERAS_BACKEND") == "jax":
+        environment = {"XLA_FLAGS": QUICK_COMPILATION} | environment
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=os.environ | environment
     )

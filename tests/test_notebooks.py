@@ -1,6 +1,7 @@
 """Every lesson runs from its first cell to its last, each cell within its time."""
 
 import ast
+import copy
 import os
 import re
 import time
@@ -10,6 +11,7 @@ import nbformat
 import psutil
 import pytest
 from nbclient import NotebookClient
+from notebook_cells import cells_to_run_again, look_at
 
 import pettutor as pt
 from pettutor.course.check.exercise import EXERCISES
@@ -26,12 +28,12 @@ def code_of(path):
 
 
 def lessons():
-    """Student and solution of each lesson; only one of them where the code is the same."""
+    """Solution and student of each lesson; only one of them where the code is the same."""
     found = []
     for student in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")):
         solution = NOTEBOOKS / "solutions" / student.name
         other = solution.exists() and code_of(solution) != code_of(student)
-        found.append((student, solution) if other else (student,))
+        found.append((solution, student) if other else (student,))
     return found
 
 
@@ -49,33 +51,58 @@ def limit_of(cell):
     return float(named[0].removeprefix("limit=")) if named else LIMIT
 
 
-# before a notebook: a folder of its own, no open figures and no names of the one that the kernel ran before it
+# before a notebook: a folder of its own, no open figures
 AFRESH = """
 import os, sys
 os.chdir({folder!r})
+os.environ["PETTUTOR_PROGRESS"] = {folder!r} + "-progress.json"
 if "matplotlib.pyplot" in sys.modules:
     sys.modules["matplotlib.pyplot"].close("all")
+"""
+# before the second: no names of the first, or none that it is to make itself
+FORGET_ALL = """
 get_ipython().run_line_magic("reset", "-f")
 """
-# what the first cells of a notebook have left, kept for the next notebook that begins with the same cells
-KEEP = """
-import builtins, shutil
-builtins.kept_names = {{name: value for name, value in globals().items() if not name.startswith("_")}}
+FORGET_NAMES = """
+for name in {names!r}:
+    globals().pop(name, None)
+"""
+# the files before the first cell that is another in the next notebook, and before each that has to run again the names
+# that it uses, as the first notebook had them there
+KEEP_FILES = """
+import shutil
 shutil.copytree({folder!r}, {kept!r})
 """
-GO_ON = """
-import builtins, shutil
+KEEP_NAMES = """
+import builtins
+builtins.kept_names = getattr(builtins, "kept_names", {{}}) | {{
+    {number}: {{name: globals()[name] for name in {names!r} if name in globals()}}
+}}
+"""
+GO_ON_FILES = """
+import shutil
 shutil.copytree({kept!r}, {folder!r}, dirs_exist_ok=True)
-globals().update(builtins.kept_names)
+"""
+GO_ON_NAMES = """
+import builtins
+globals().update(builtins.kept_names[{number}])
 """
 
 
-def equal_cells(notebooks):
-    """How many cells all notebooks begin with, whatever their words; none where all their code is the same."""
-    if len(notebooks) < 2:
-        return 0
-    sources = ([cell.source if cell.cell_type == "code" else None for cell in notebook.cells] for notebook in notebooks)
-    return next((n for n, cells in enumerate(zip(*sources, strict=False)) if len(set(cells)) > 1), 0)
+def code_cells(notebook):
+    """Code cells of a notebook, each with its place among all cells."""
+    return [(index, cell) for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+
+
+def cells_to_run(notebooks):
+    """Which code cells of the second notebook have to run after the first, each with the names that it uses.
+
+    None where there is one notebook, or where they are not two versions of one.
+    """
+    sources = [[cell.source for _, cell in code_cells(notebook)] for notebook in notebooks]
+    if len(sources) != 2 or len(sources[0]) != len(sources[1]):
+        return None
+    return cells_to_run_again(*sources)
 
 
 def keep_executed(path, notebook, folder):
@@ -86,15 +113,16 @@ def keep_executed(path, notebook, folder):
 
 
 def run_notebooks(*paths, folder, keep=None):
-    """Run one after the other in a kernel of this environment.
+    """Run a notebook, and the other version of it after it, in a kernel of this environment.
 
-    Gives the seconds of each code cell, a list for each notebook, and the most memory that the kernel held, GB.
+    Gives the seconds of each code cell that ran, a list for each notebook, and the most memory of the kernel, GB.
 
-    The first has the kernel fresh; the others find the libraries loaded, and go on from what the cells left that they
-    all begin with: those run once. ``keep`` names a folder for what ran, with its outputs.
+    The first has the kernel fresh. The second finds the libraries loaded, and of its cells those run that may do
+    something else than in the first; they find the names as they were there. ``keep`` names a folder for the
+    notebooks with their outputs.
     """
     notebooks = [nbformat.read(path, as_version=4) for path in paths]
-    shared = equal_cells(notebooks)
+    again, first = cells_to_run(notebooks), [cell for _, cell in code_cells(notebooks[0])]
     client = NotebookClient(
         notebooks[0], timeout_func=limit_of, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
     )
@@ -103,31 +131,34 @@ def run_notebooks(*paths, folder, keep=None):
     # sets the record back
     with client.setup_kernel(), sampled_memory(0.1, psutil.Process(client.km.provisioner.pid)) as samples:
         for number, (path, notebook) in enumerate(zip(paths, notebooks, strict=True)):
-            names = {"folder": str(folder / f"{number}"), "kept": str(folder / "kept")}
+            here, kept = str(folder / f"{number}"), str(folder / "kept")
             (folder / f"{number}").mkdir()
             client.nb = notebook
             client.reset_execution_trackers()
 
-            def hidden(code, notebook=notebook, names=names):
-                notebook.cells.append(nbformat.v4.new_code_cell(code.format(**names)))
+            def hidden(code, notebook=notebook, **values):
+                notebook.cells.append(nbformat.v4.new_code_cell(code.format(**values)))
                 client.execute_cell(notebook.cells[-1], len(notebook.cells) - 1)
                 notebook.cells.pop()
 
-            hidden(AFRESH)
-            if shared and number:
-                hidden(GO_ON)
+            hidden(AFRESH, folder=here)
             seconds.append([])
-            for index, cell in enumerate(list(notebook.cells)):
-                if index == shared and shared and not number:
-                    hidden(KEEP)
-                if number and index < shared:
-                    if cell.cell_type == "code":
-                        cell.outputs = notebooks[0].cells[index].outputs
+            if number and again is None:
+                hidden(FORGET_ALL)
+            elif number and again:
+                hidden(FORGET_NAMES, names=sorted(set().union(*(look_at(first[k].source).binds for k in again))))
+                hidden(GO_ON_FILES, folder=here, kept=kept)
+            for k, (index, cell) in enumerate(code_cells(notebook)):
+                if again and k in again:
+                    if not number and k == min(again):
+                        hidden(KEEP_FILES, folder=here, kept=kept)
+                    hidden(GO_ON_NAMES if number else KEEP_NAMES, number=k, names=sorted(again[k]))
+                elif number and again is not None:
+                    cell.outputs = copy.deepcopy(first[k].outputs)
                     continue
                 start = time.perf_counter()
                 client.execute_cell(cell, index)
-                if cell.cell_type == "code":
-                    seconds[-1].append(time.perf_counter() - start)
+                seconds[-1].append(time.perf_counter() - start)
             if keep:
                 keep_executed(path, notebook, keep)
     return seconds, max(samples) / 1e9
@@ -137,8 +168,6 @@ def run_notebooks(*paths, folder, keep=None):
 def test_lesson(paths, tmp_path, monkeypatch):
     monkeypatch.setenv("PETTUTOR_SIZE", os.environ.get("PETTUTOR_SIZE", "slab"))
     monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel's own, so that pictures are really drawn
-    progress = tmp_path / "progress.json"
-    monkeypatch.setenv("PETTUTOR_PROGRESS", str(progress))
     keep = os.environ.get("PETTUTOR_EXECUTED")  # what the site is built from: docs/build.py --executed
     if keep:
         monkeypatch.setenv("PETTUTOR_LIVE_PAGES", "1")
@@ -150,10 +179,11 @@ def test_lesson(paths, tmp_path, monkeypatch):
         print(f"{where}: {sum(seconds):.1f} s in {len(seconds)} cells, the longest {max(seconds, default=0):.1f} s")
         left = os.listdir(tmp_path / f"{paths.index(path)}")
         assert set(left) <= {"pettutor-training", "pettutor-studies"}, f"{where} leaves files behind: {left}"
-    states = pt.course.progress(progress).states
+    solved, unsolved = (pt.course.progress(tmp_path / f"{number}-progress.json").states for number in (0, 1))
     for which in EXERCISES.values():
-        if which.lesson == paths[0].stem:  # the last notebook was the solved one
-            assert states[which.name] == "right", f"{which.name}: {states[which.name]}"
+        if which.lesson == paths[0].stem:
+            assert solved[which.name] == "right", f"{which.name}: {solved[which.name]}"
+            assert unsolved[which.name] != "right", f"{which.name}: right as it is given to students"
 
 
 @pytest.mark.parametrize("path", versions())
@@ -228,18 +258,28 @@ def test_the_runner_notices_an_error(tmp_path):
     assert not (tmp_path / "kept" / "01_try.ipynb").exists(), "what has not run to its end"
 
 
-def test_what_both_begin_with_runs_once(tmp_path):
-    """The second goes on from what the equal cells left: not from what the first made of it, in names or in files."""
+def test_of_the_other_version_only_what_differs_runs(tmp_path):
+    """It goes on from what the equal cells left, not from what those made that are others: in names and in files."""
     begin = "print('once')\nfrom pathlib import Path\nx, made = 1, Path('made')\nmade.open('a').write('a')"
-    first = notebook(tmp_path, begin, "x, z = 2, 3\nmade.write_text('b')\nPath('mine').touch()")
-    second = notebook(
-        tmp_path, begin, "assert x == 1 and 'z' not in globals()",
-        "assert made.read_text() == 'a' and not Path('mine').exists()", name="01_try.ipynb",
-    )  # fmt: skip
+    equal = "x = 5\ny = 3\nprint('twice')"
+    first = notebook(tmp_path, begin, "x = z = 2\nmade.write_text('b')\nPath('mine').touch()", equal, "x = y = 4")
+    other = "assert x == 1 and 'z' not in globals() and not Path('mine').exists()\nassert made.read_text() == 'a'"
+    last = "assert (x, y) == (5, 3) and 'z' not in globals()"
+    second = notebook(tmp_path, begin, other, equal, last, name="01_try.ipynb")
     times, memory = run_notebooks(first, second, folder=tmp_path, keep=tmp_path / "kept")
-    outputs = nbformat.read(tmp_path / "kept" / "01_try.ipynb", as_version=4).cells[0].outputs
-    assert outputs[0].text == "once\n"
-    assert list(map(len, times)) == [2, 2] and 0.03 < memory < 1
+    outputs = [cell.outputs for cell in nbformat.read(tmp_path / "kept" / "01_try.ipynb", as_version=4).cells]
+    assert [texts[0].text if texts else "" for texts in outputs] == ["once\n", "", "twice\n", ""]
+    assert list(map(len, times)) == [4, 2] and 0.03 < memory < 1
+
+
+def test_an_exercise_that_is_not_solved_can_break_a_later_cell(tmp_path):
+    from nbclient.exceptions import CellExecutionError
+
+    uses = "def half():\n    return answer() / 2"
+    first = notebook(tmp_path, "def answer():\n    return 42", uses, "half()")
+    second = notebook(tmp_path, "def answer():\n    ...", uses, "half()", name="01_try.ipynb")
+    with pytest.raises(CellExecutionError, match="unsupported operand"):
+        run_notebooks(first, second, folder=tmp_path)
 
 
 def test_the_runner_notices_a_slow_cell(tmp_path):

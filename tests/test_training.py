@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from backends import needs_keras
-from processes import run_python
+from processes import QUICK_COMPILATION, run_python
 
 from pettutor import networks
 from pettutor.networks.training import bowsher, scan_files, simulated_scans
@@ -556,7 +556,7 @@ np.testing.assert_allclose(shared.loss, history.loss, rtol=1e-4)
 @pytest.mark.skipif(not networks.backend._is_installed("jax"), reason="JAX is not installed")
 def test_jax_resumes_and_shares_out_to_two_devices(tmp_path):
     code = JAX.format(tests=os.path.dirname(__file__), folder=str(tmp_path))
-    flags = {"KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    flags = {"KERAS_BACKEND": "jax", "XLA_FLAGS": f"{QUICK_COMPILATION} --xla_force_host_platform_device_count=2"}
     assert run_python(code, **flags).split("\n") == ["stopped", "2 devices"]
 
 

@@ -124,6 +124,7 @@ Y = pt.Projector(ring, bench)
 water = pt.phantoms.cylinder(bench, radius=100.0)
 factors = attenuation_factors(0.096 * water, Y)
 
+# %%
 # solution:
 predicted = np.exp(-0.096 * 20)
 # stub: predicted = np.nan  # your formula here

@@ -244,6 +244,7 @@ def ratio(a, b):
     return np.divide(a, b, out=np.zeros_like(b), where=b > 0)
 
 
+# %%
 def my_kernel_em(y, A, K, iterations):
     alpha, s = np.ones(K.in_shape, np.float32), A.T(np.ones(A.out_shape, np.float32))
     for _ in range(iterations):
@@ -577,6 +578,11 @@ plt.show()
 # ### Exercise 2
 # Write it for one patch.
 
+# %%
+corner = nearest_voxel(grey, -55, 30)
+window = (slice(0, 1), slice(corner[1] - 2, corner[1] + 3), slice(corner[2] - 2, corner[2] + 3))
+patch = truth.pet[window]
+
 
 # %%
 def my_omp(patch, atoms, sparsity):
@@ -593,9 +599,6 @@ def my_omp(patch, atoms, sparsity):
     return patch - left
 
 
-corner = nearest_voxel(grey, -55, 30)
-window = (slice(0, 1), slice(corner[1] - 2, corner[1] + 3), slice(corner[2] - 2, corner[2] + 3))
-patch = truth.pet[window]
 for sparsity in (1, 2, 4):
     ours, theirs = my_omp(patch.ravel(), D.atoms, sparsity), D.code(patch, sparsity=sparsity).image.ravel()
     print(f"{sparsity} atoms: largest difference from the library {np.abs(ours - theirs).max():.1e}")

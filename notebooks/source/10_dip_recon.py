@@ -394,6 +394,8 @@ solver = pt.networks.DIPRecon(
 prior.keep(drawn)
 solver.prior, path = prior, {}  # the network that is compiled already
 solver.run(2, callback=lambda k, f: path.__setitem__(k, f))
+
+# %%
 print(
     f"largest difference of yours from the library: {np.abs(mine - path[2]).max() / path[2].max():.1e} of the maximum"
 )

@@ -148,6 +148,7 @@ def over(a, b):
     return np.divide(a, b, out=np.zeros_like(b), where=b > 0)
 
 
+# %%
 def em_gradient(y, A, s, x, g):
     expected = A.expected(x)
     # solution:
@@ -287,6 +288,8 @@ mean_s = scans[0].mean_sensitivity
 f = np.random.default_rng(1).standard_normal(start.shape).astype(np.float32)
 step_layer = pt.networks.GradientStep(scans, scale)
 step_layer.raw_alpha.assign(np.log(np.expm1(0.7)))  # softplus of this is 0.7
+
+# %%
 by_you = em_net_step(start, by_library, f, 0.7, s / np.float32(mean_s))
 difference = np.abs(by_you - layer_output(step_layer, start, f)).max()
 print(f"yours against the layer: {difference / start.max():.1e} of the maximum")

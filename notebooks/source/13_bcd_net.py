@@ -156,8 +156,6 @@ coding = pt.networks.ConvolutionalCoding(2, 27, 3)
 coding.build((None, None, None, 1))
 encoder, decoder, alpha = coding.get_weights()
 print(f"{coding.count_params()} parameters, 27 · (9 + 9 + 1) = {27 * (9 + 9 + 1)}")
-pairs = [(encoder[:, :, 0, k], decoder[:, :, k, 0]) for k in range(27)]
-print(np.round(overall_filter(pairs), 3) + 0.0)
 
 
 def denoised(image, weights=None):
@@ -169,6 +167,10 @@ def denoised(image, weights=None):
 
 off = np.abs(denoised(one.start) - one.start).max() / one.start.max()
 print(f"t = 0: largest change of the image {off:.1e} of its maximum")
+
+# %%
+pairs = [(encoder[:, :, 0, k], decoder[:, :, k, 0]) for k in range(27)]
+print(np.round(overall_filter(pairs), 3) + 0.0)
 
 # %% [markdown]
 # Now raise the threshold, the same for all filters. Nothing is learnt yet; this is a denoiser from before the time of
@@ -279,6 +281,8 @@ A, y = one.acquisition_model(), one.prompts_on()
 s = A.T(np.ones(A.out_shape, np.float32))
 u = bcd.denoise(one.start, layer=1)
 rho = pt.priors.strength(bcd.kappa, s, bcd.scale)
+
+# %%
 stepped = layer(y, A, one.start, lambda x: bcd.denoise(x, layer=1), rho)
 off = np.abs(stepped - bcd.reconstruct(y, A, one.start, layers=1)).max() / stepped.max()
 print(f"κ = {bcd.kappa:g}: ρ = {rho:.3g}; difference from the library: {off:.1e} of the maximum")

@@ -2,7 +2,7 @@
 # All that needs a GPU in one call, from the repository's root: the tests marked gpu, then the benchmark's tables.
 # on_gpu.sh [FILE.json]: keeps all numbers there. The tests' exit code comes back, or the benchmark's.
 set -uo pipefail
-export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1 XLA_FLAGS="${XLA_FLAGS:-}" # times are those of optimised code
 # Keras is not everywhere where a GPU is: wheels beside this script are used where there are any, in a folder of their own
 if [ -d tests/benchmarks/wheels ] && ! python3 -c "import keras" 2>/dev/null; then
   python3 -m pip install -q --no-index --find-links tests/benchmarks/wheels --target "${TMPDIR:-/tmp}/keras" keras &&
