@@ -85,6 +85,10 @@ def test_what_is_refused():
     refused(rf"weights: expected {digest('bcd_net')} \(those stored for bcd_net\), got 'abc'", weights="abc")
     refused(r"methods.BCD-Net.iterations", iterations=[1, 2])
     refused(r"mr_shift: expected only with a network that sees MR \(low_count_mr\), got it with bcd_net", mr_shift=2)
+    unrolled = {"steps": {"algorithm": "trained_network", "network": "mapem_net"}}
+    with pytest.raises(ValueError, match="steps: expected size slab, for which mapem_net was trained, got mini"):
+        read(STUDY | {"size": "mini", "methods": unrolled})
+    assert read(STUDY | {"methods": unrolled})[0].size == "slab"
     with pytest.raises(ValueError, match="mr_shift: expected only with an MR image, got it with mr none"):
         read(STUDY | {"methods": {"end to end": METHODS["end to end"] | {"mr_shift": [0, 2]}}})
 

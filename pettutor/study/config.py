@@ -10,6 +10,7 @@ from pettutor.study import yaml_lines
 from pettutor.study.fields import Count, Name, NotNegative, Positive, Share, Strict, Whole, listed
 from pettutor.study.messages import explain, near_miss
 from pettutor.study.methods import ALGORITHMS, AnyMethod
+from pettutor.study.network_methods import ON_SLICES
 
 WORDS = {"none": None, "standard": "both", "pet_only": "pet", "mr_only": "mr"}
 
@@ -123,6 +124,15 @@ class Configuration(Strict):
             if names.count(name) > 1:
                 raise ValueError(f"expected every name once, got {name!r} twice")
         return lesions
+
+    @field_validator("methods")
+    @classmethod
+    def _weights_for_the_size(cls, methods, others):
+        size = others.data.get("size", "slab")
+        for name, method in methods.items():
+            if size != "slab" and getattr(method, "network", None) in ON_SLICES:
+                raise ValueError(f"{name}: expected size slab, for which {method.network} was trained, got {size}")
+        return methods
 
     @classmethod
     def names_at(cls, path, data):

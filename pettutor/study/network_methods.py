@@ -10,6 +10,7 @@ from pettutor.study.fields import Count, Positive, Whole, listed, reported, swep
 from pettutor.study.method import SeesMR
 
 NETWORKS = ("ced", "unet", "low_count_mr", "em_net", "mapem_net", "fbsem_net", "bcd_net")
+ON_SLICES = ("em_net", "mapem_net", "fbsem_net")  # with a step of the slab's scanner inside: not for volumes
 
 
 class TrainedNetwork(SeesMR):
