@@ -3,6 +3,9 @@
 The two versions of a lesson, with its exercises open and solved, differ in a few cells. Every other cell does the same
 in both, unless it uses what those make: a name that is bound or an object that is changed there, or in a cell that has
 to run again itself. A function uses what its body uses.
+
+What the names do not show is missed: an argument that a function changes in place, an object under two names, a state
+of a library. Running both versions whole (``PETTUTOR_WHOLE=1``, see test_notebooks.py) misses nothing.
 """
 
 import ast

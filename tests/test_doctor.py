@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -111,6 +112,28 @@ def test_every_no_has_its_command(found, monkeypatch):
     checks = found({"numba": {"error": "x"}, "tensorflow": {"error": "x"}, "cupy": {"error": "x"}}, driver="GPU 0: X")
     no = [check for check in checks.values() if check.state == "no"]
     assert len(no) == 7 and all(check.mend for check in no), no
+
+
+def test_no_more_is_tried_at_once_than_there_are_cores(monkeypatch):
+    now, most, lock = [], [], threading.Lock()
+
+    def count(name, code, time_limit):
+        with lock:
+            now.append(name)
+            most.append(len(now))
+        time.sleep(0.1)
+        with lock:
+            now.remove(name)
+        return {"name": name, "limit": time_limit}
+
+    monkeypatch.setattr(trials, "_try", count)
+    monkeypatch.setattr(trials, "installed", lambda name: True)
+    for cores, expected in ((2, 2), (None, 2), (16, 5)):
+        monkeypatch.setattr(trials.os, "cpu_count", lambda cores=cores: cores)
+        most.clear()
+        found = trials.run_trials(7.0)
+        assert max(most) == expected and len(most) == 5
+        assert all(found[name] == {"name": name, "limit": 7.0} for name in found)
 
 
 def test_trials_survive_what_they_try():

@@ -97,10 +97,10 @@ def code_cells(notebook):
 def cells_to_run(notebooks):
     """Which code cells of the second notebook have to run after the first, each with the names that it uses.
 
-    None where there is one notebook, or where they are not two versions of one.
+    None where there is one notebook, where they are not two versions of one, and where all are to run whole.
     """
     sources = [[cell.source for _, cell in code_cells(notebook)] for notebook in notebooks]
-    if len(sources) != 2 or len(sources[0]) != len(sources[1]):
+    if len(sources) != 2 or len(sources[0]) != len(sources[1]) or os.environ.get("PETTUTOR_WHOLE"):
         return None
     return cells_to_run_again(*sources)
 
@@ -118,8 +118,8 @@ def run_notebooks(*paths, folder, keep=None):
     Gives the seconds of each code cell that ran, a list for each notebook, and the most memory of the kernel, GB.
 
     The first has the kernel fresh. The second finds the libraries loaded, and of its cells those run that may do
-    something else than in the first; they find the names as they were there. ``keep`` names a folder for the
-    notebooks with their outputs.
+    something else than in the first; they find the names as they were there. With the environment variable
+    ``PETTUTOR_WHOLE`` both run whole. ``keep`` names a folder for the notebooks with their outputs.
     """
     notebooks = [nbformat.read(path, as_version=4) for path in paths]
     again, first = cells_to_run(notebooks), [cell for _, cell in code_cells(notebooks[0])]
@@ -258,8 +258,9 @@ def test_the_runner_notices_an_error(tmp_path):
     assert not (tmp_path / "kept" / "01_try.ipynb").exists(), "what has not run to its end"
 
 
-def test_of_the_other_version_only_what_differs_runs(tmp_path):
+def test_of_the_other_version_only_what_differs_runs(tmp_path, monkeypatch):
     """It goes on from what the equal cells left, not from what those made that are others: in names and in files."""
+    monkeypatch.delenv("PETTUTOR_WHOLE", raising=False)
     begin = "print('once')\nfrom pathlib import Path\nx, made = 1, Path('made')\nmade.open('a').write('a')"
     equal = "x = 5\ny = 3\nprint('twice')"
     first = notebook(tmp_path, begin, "x = z = 2\nmade.write_text('b')\nPath('mine').touch()", equal, "x = y = 4")
@@ -270,6 +271,10 @@ def test_of_the_other_version_only_what_differs_runs(tmp_path):
     outputs = [cell.outputs for cell in nbformat.read(tmp_path / "kept" / "01_try.ipynb", as_version=4).cells]
     assert [texts[0].text if texts else "" for texts in outputs] == ["once\n", "", "twice\n", ""]
     assert list(map(len, times)) == [4, 2] and 0.03 < memory < 1
+    monkeypatch.setenv("PETTUTOR_WHOLE", "1")
+    (tmp_path / "whole").mkdir()
+    third = notebook(tmp_path, begin, "assert 'z' not in globals()", equal, last, name="02_try.ipynb")
+    assert list(map(len, run_notebooks(first, third, folder=tmp_path / "whole")[0])) == [4, 4]
 
 
 def test_an_exercise_that_is_not_solved_can_break_a_later_cell(tmp_path):

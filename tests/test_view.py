@@ -366,7 +366,7 @@ def test_exported_notebooks_show_the_picture():
 def test_figure_shows_the_slice_the_right_way_up_and_stays_unknown_to_pyplot(tmp_path):
     import matplotlib.pyplot as plt
 
-    before = plt.get_fignums()
+    plt.close("all")  # of other tests
     vol = ramp(3, 4, 5)
     vol[1, 0, 0] = np.nan
     viewer = volshow([vol, vol], cmaps=["magma", "gray_r"], voxel_size=(2, 1.5, 1), units="kBq/ml")
@@ -384,7 +384,7 @@ def test_figure_shows_the_slice_the_right_way_up_and_stays_unknown_to_pyplot(tmp
     assert zoomed.get_xlim() == (-1.25, 1.25) and zoomed.get_ylim() == (2.25, -0.75)  # about voxel (2, 2)
     viewer.save_png(tmp_path / "figure.png")
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
-    assert plt.get_fignums() == before
+    assert plt.get_fignums() == []
     with pytest.raises(ValueError, match="frame: expected 0 to 0, got 4"):
         viewer.to_figure(frame=4)
     with pytest.raises(ValueError, match="plane: expected one of"):

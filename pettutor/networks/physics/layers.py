@@ -62,10 +62,8 @@ class PhysicsLayer(keras.layers.Layer):
     def _float(self, x):
         return ops.cast(x, self.variable_dtype)
 
-    # ---- projections -------------------------------------------------------------------------------------------------
 
-    def build(self, image_shape):
-        """Nothing to make; without this, Keras might call a layer with images and scan numbers that it makes up."""
+# ---- projections -------------------------------------------------------------------------------------------------
 
 
 class OperatorLayer(PhysicsLayer):

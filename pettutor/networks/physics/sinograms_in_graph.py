@@ -17,6 +17,9 @@ class MAPEMStepInGraph(MAPEMStep):
         self._s, self._mean = to_numpy(s)[None, ..., None], mean
         self._y, self._r = to_numpy(y)[None], to_numpy(r)[None] if getattr(r, "shape", ()) else float(r)
 
+    def build(self, image_shape):
+        """Nothing to make. Without it Keras, which sees two layers inside, calls this one with an image of its own."""
+
     def em_image(self, image, scan, training):
         volume = (1, *self._s.shape[1:])
         x = ops.reshape(image, volume)
