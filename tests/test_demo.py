@@ -18,7 +18,7 @@ from pettutor.demo import stages
 from pettutor.demo.settings import embedded_number, image_grid, other_subjects
 from pettutor.geometry import Scanner
 from pettutor.report import verdict as report_verdict
-from pettutor.report.figure import head_box
+from pettutor.report.figure import head_box, make_figure
 from pettutor.report.page import COLUMNS
 from pettutor.report.verdict import number
 
@@ -175,6 +175,19 @@ def test_the_figure_is_a_picture_of_good_size(result):
 
     height, width, _ = image.imread(result.folder / "figure.png").shape
     assert width > 1800 and height > 900
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_colour_bars_stand_beside_their_pictures(result, dark):
+    grid = Scanner.preset("slab").image_grid()
+    figure = make_figure(result.results, result.images, grid, dark)
+    figure.draw_without_rendering()  # the layout is made at drawing
+    pictures = [a for a in figure.get_axes() if a.images]
+    labelled = [a for a in figure.get_axes() if a.get_ylabel() in ("activity (a.u.)", "error (a.u.)")]
+    bars = [a for a in labelled if a.get_window_extent().height > 2 * a.get_window_extent().width]  # not the profile
+    right = max(a.get_window_extent().x1 for a in pictures)
+    assert len(bars) == 2
+    assert all(0 < bar.get_window_extent().x0 - right < 0.03 * figure.bbox.width for bar in bars)
 
 
 @pytest.mark.browser

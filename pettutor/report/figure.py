@@ -57,9 +57,9 @@ def _draw(figure, results, images, grid, ink):
     errors = {row["key"]: row for row in results["measures"]}["nrmse_head"]["values"]
     box = head_box(images["mu"])
     plane = grid.shape[0] // 2
-    layout = figure.add_gridspec(3, len(names), height_ratios=[1.15, 1.15, 1])
-    axes = np.array([[figure.add_subplot(layout[row, k]) for k in range(len(names))] for row in range(2)])
-    profile = figure.add_subplot(layout[2, :])
+    # two parts, so that the legend below does not push the colour bars above away from their pictures
+    above, below = figure.subfigures(2, 1, height_ratios=[2.3, 1])
+    axes, profile = above.subplots(2, len(names), squeeze=False), below.subplots()
     top = window(images["truth"])
     _, y, x = grid.coordinates()
     (rows, columns), (dy, dx) = box, grid.voxel_size[1:]
@@ -91,8 +91,8 @@ def _draw(figure, results, images, grid, ink):
         )
         axes[1, k].set_title("image − truth")
         _bare(axes[1, k])
-    figure.colorbar(shown, ax=axes[0, :], shrink=0.86, pad=0.01, aspect=24, label="activity (a.u.)", extend="max")
-    figure.colorbar(difference, ax=axes[1, 1:], shrink=0.86, pad=0.01, aspect=24, label="error (a.u.)", extend="both")
+    above.colorbar(shown, ax=axes[0, :], shrink=0.86, pad=0.01, aspect=24, label="activity (a.u.)", extend="max")
+    above.colorbar(difference, ax=axes[1, 1:], shrink=0.86, pad=0.01, aspect=24, label="error (a.u.)", extend="both")
     _profile(profile, names, images, plane, line, columns, x)
     depth = f", z = {grid.coordinates()[0][plane]:.0f} mm" if grid.shape[0] > 1 else ""
     millions = results["counts"]["trues"] / 1e6
