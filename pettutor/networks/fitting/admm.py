@@ -33,7 +33,7 @@ class ConstrainedRecord(Record):
     x_log_likelihood : of the image x of the first half step that enters each iteration.
     gap : ``|x - f| / |f|`` after each iteration; it goes to 0.
     fit_loss : mean squared error of the fit after each iteration, in units of ``scale²``.
-    evaluations : of the network's loss and gradient in each iteration.
+    evaluations : of the network's gradient in each iteration.
     coefficients : the `State` after the last iteration, to go on from.
     """
 

@@ -20,7 +20,7 @@ class Fit:
 
     weights : the network's weights after it, a flat float64 vector.
     loss : mean squared error at the start and after each iteration.
-    evaluations : of loss and gradient.
+    evaluations : of the gradient.
     message : why it ended.
     moments : Adam's state, to go on from; None for L-BFGS.
     """
@@ -121,8 +121,8 @@ def fit_adam(model, inputs, target, *, iterations=10, learning_rate=1e-2, voxel_
             raise FloatingPointError(f"fit: expected a finite loss and gradient, got a loss of {value}")
         fit.loss.append(value)
         steps(gradient)
-    fit.loss.append(error(steps.weights)[0])
-    fit.evaluations = iterations + 1
+    fit.loss.append(function.error(inputs, target, voxel_weights, steps.weights))
+    fit.evaluations = iterations
     fit.weights, fit.moments, fit.message = steps.weights, steps.moments, "all iterations done"
     function.weights = fit.weights
     return fit
