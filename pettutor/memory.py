@@ -90,12 +90,19 @@ def sampled_memory(every, process=None):
     import psutil
 
     process = process or psutil.Process()
-    samples, finished = [process.memory_info().rss], threading.Event()
+    with sampled(lambda: process.memory_info().rss, every, psutil.NoSuchProcess) as samples:
+        yield samples
+
+
+@contextmanager
+def sampled(read, every, over=()):
+    """The same with any number, which ``read()`` gives; an exception of the kind ``over`` ends the looking."""
+    samples, finished = [read()], threading.Event()
 
     def look():
-        with suppress(psutil.NoSuchProcess):
+        with suppress(over):
             while not finished.wait(every):
-                samples.append(process.memory_info().rss)
+                samples.append(read())
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
@@ -104,8 +111,8 @@ def sampled_memory(every, process=None):
     finally:
         finished.set()
         thread.join()
-        with suppress(psutil.NoSuchProcess):
-            samples.append(process.memory_info().rss)
+        with suppress(over):
+            samples.append(read())
 
 
 def size_in_words(size):

@@ -1,5 +1,6 @@
 """``pettutor bench``: what its report holds and how it reads; no time is judged."""
 
+import functools
 import json
 import re
 import sys
@@ -203,6 +204,105 @@ def test_methods_are_cases_of_their_own():
     found = plan.cases()
     assert [(c["size"], c["method"]) for c in found] == [(s, m) for s in ("slab", "mini") for m in METHODS]
     assert report.describe_case(found[-1]) == "mini joseph methods dictionary_map"
+
+
+# ---- networks ----
+
+
+@pytest.fixture
+def one_unroll(monkeypatch):
+    """MAPEM-Net with one, for the time that it takes to trace."""
+    from pettutor import networks
+
+    monkeypatch.setattr(networks, "MAPEMNet", functools.partial(networks.MAPEMNet, unrolls=1, steps=1))
+
+
+@pytest.fixture
+def networks_measured(one_unroll):
+    """Both at the smallest size, in this process."""
+    common = {"part": "networks", "size": "slab", "model": "joseph", "device": "cpu", "repeats": 2, "threads": 2}
+    return [cases.measure({**common, "network": name}) for name in ("diprecon", "mapem_net")]
+
+
+def test_networks_are_measured(networks_measured):
+    (update, step), (forward, gradient) = networks_measured
+    assert [r["what"].partition(", ")[2] for r in (update, step, forward, gradient)] == [
+        "update of the image", "gradient of the network", "forward", "forward and gradient",
+    ]  # fmt: skip
+    for record in (update, step, forward, gradient):
+        assert len(record["seconds"]["all"]) == 2 and 0 < record["seconds"]["min"] < 100
+        assert record["image_shape"] == [1, 128, 128] and record["backend"] in ("tensorflow", "jax", "torch")
+    unet = pt.networks.dip_unet((128, 128, 1), (8, 16, 32))
+    assert update["weights"] == step["weights"] == unet.count_params() != gradient["weights"] > 1000
+    # what waits for the way back: at least the eight channels of the network's first convolutions
+    assert step["memory_bytes"] > 2 * 8 * 4 * 128**2
+    ((title, words, header, rows),) = tables.tables({"records": [r for rs in networks_measured for r in rs]})
+    assert title == tables.TITLES["networks"] and words == 5 and all(len(row) == len(header) for row in rows)
+    cells = dict(zip(header, rows[0], strict=True))
+    assert cells["image"] == "1×128×128" and cells["weights"] == f"{unet.count_params():,}"
+
+
+def test_what_is_timed_is_what_its_name_says(one_unroll):
+    from pettutor.bench import methods, networks
+
+    case = {"size": "slab", "model": "joseph", "device": "cpu"}
+    subject = methods.Subject(case)
+    A, y = methods.scan(case, subject)
+    model, parts = networks._diprecon(A, y, subject)
+    update, gradient = parts.values()
+    # noiseless counts of the image that it starts from, which is where it stays
+    np.testing.assert_allclose(update(), subject.activity, rtol=2e-3, atol=1e-3 * subject.mean)
+    value, slope = gradient()
+    assert slope.shape == (model.count_params(),) and abs(slope).max() > 0
+    # the untrained network makes 1 everywhere, about
+    assert value == pytest.approx(np.square(subject.activity / subject.mean - 1).mean(), rel=0.1)
+    model, parts = networks._mapem_net(A, y, subject)
+    forward, gradient = parts.values()
+    before = model.get_weights()
+    assert forward().shape == (1, 128, 128, 1)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    gradient()
+    assert any(not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def test_networks_are_cases_of_their_own():
+    """Asked for, not measured by default; the large scanner's image is as wide as a head."""
+    found = bench.Plan(sizes=("mini", "mmr"), device="cpu", threads=1, parts="networks").cases()
+    assert [(c["size"], c["network"]) for c in found] == [
+        (size, network) for size in ("mini", "mmr") for network in ("diprecon", "mapem_net")
+    ]
+    assert report.describe_case(found[-1]) == "mmr joseph networks mapem_net"
+    assert cases.problem(found[0])[1].shape == (31, 128, 128)
+    scanner, grid = cases.problem(found[-1])
+    assert grid.shape == (127, 128, 128) and grid.voxel_size == scanner.image_grid().voxel_size
+    head = pt.load_subject("mni:0").on(grid).regions["head"]
+    assert head.any() and not head[:, [0, -1]].any() and not head[:, :, [0, -1]].any()
+    assert "networks" not in bench.Plan(device="cpu").parts
+
+
+def test_networks_need_keras(monkeypatch):
+    def missing():
+        raise ImportError("the networks need Keras, which is not installed here")
+
+    monkeypatch.setattr("pettutor.networks.backend.load_keras", missing)
+    with pytest.raises(cases.SkippedError, match="need Keras"):
+        cases.measure({"part": "networks", "network": "diprecon", "size": "slab", "model": "joseph", "device": "cpu"})
+
+
+def test_memory_of_a_shared_gpu_is_all_that_is_taken(monkeypatch):
+    free = [900]
+    runtime = types.SimpleNamespace(memGetInfo=lambda: (free[0], 1000))
+    monkeypatch.setattr(
+        measuring, "find_cupy", lambda: types.SimpleNamespace(cuda=types.SimpleNamespace(runtime=runtime))
+    )
+    memory = measuring.WholeDeviceMemory()
+
+    def call():
+        free[0] = 300
+        time.sleep(0.05)
+        free[0] = 700
+
+    assert memory.peak_of(call) == (None, 600)
 
 
 def test_progress_goes_to_stderr_and_tables_to_stdout(slab, measured):

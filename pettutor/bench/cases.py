@@ -30,13 +30,14 @@ def measure(case):
         "listmode": listmode,
         "matrix": matrix,
         "methods": methods,
+        "networks": networks,
     }[case["part"]](case)
 
 
 def problem(case):
     """The scanner and grid of a case: its size's usual ones, but for what it changes."""
     scanner = Scanner.preset(case["size"], **case.get("scanner", {}))
-    grid = scanner.image_grid()
+    grid = scanner.image_grid(case.get("image_shape"))
     axial, transaxial = case.get("zoom", (1.0, 1.0))
     zoom = (axial, transaxial, transaxial)
     if zoom != (1.0, 1.0, 1.0):
@@ -202,6 +203,13 @@ def methods(case):
     from pettutor.bench import methods as room
 
     return room.methods(case)
+
+
+def networks(case):
+    """A network; see `pettutor.bench.networks`."""
+    from pettutor.bench import networks as room
+
+    return room.networks(case)
 
 
 def random_events(scanner, count, seed=0):

@@ -9,7 +9,7 @@ from contextlib import suppress
 import numpy as np
 
 from pettutor.arrays import find_cupy
-from pettutor.memory import recorded_peak, sampled_memory
+from pettutor.memory import recorded_peak, sampled, sampled_memory
 from pettutor.threads import reorder
 
 SAMPLING = 0.002  # seconds between two looks at the memory, where the system keeps no peak that can be reset
@@ -110,6 +110,30 @@ class DeviceMemory:
         self._pool.free_all_blocks()
         result = function()
         return result, max(0, self._pool.total_bytes() - self.base)
+
+
+class WholeDeviceMemory:
+    """The same for a GPU that CuPy shares with a network's library: looked at every two milliseconds, all of it.
+
+    What a library keeps for later counts; another program on the same GPU does, too.
+    """
+
+    method = "the GPU's memory, sampled"
+
+    def __init__(self):
+        self.base = self._used()
+
+    @staticmethod
+    def _used():
+        free, total = find_cupy().cuda.runtime.memGetInfo()
+        return total - free
+
+    def peak_of(self, function):
+        """Call the function: its result, and the most memory beyond the base while it ran, bytes."""
+        gc.collect()
+        with sampled(self._used, SAMPLING) as samples:
+            result = function()
+        return result, max(0, max(samples) - self.base)
 
 
 def memory_of(device):

@@ -7,7 +7,8 @@ from pettutor.geometry import Scanner
 from pettutor.projector.footprints import MODELS
 from pettutor.threads import thread_count
 
-PARTS = ("projection", "mlem", "listmode", "matrix", "methods")
+PARTS = ("projection", "mlem", "listmode", "matrix", "methods", "networks")
+USUAL_PARTS = PARTS[:-1]  # networks need Keras, and take as long again
 SIZES = ("slab", "mini", "mmr")
 LISTMODE_MODELS = ("siddon", "joseph", "distance_driven")
 EVENTS = {"slab": 100_000, "mini": 500_000, "mmr": 1_000_000}
@@ -23,6 +24,8 @@ METHODS = {
     "kernel_em": ("kernel EM, 48 neighbours", 100),
     "dictionary_map": ("dictionary MAP, 64 atoms", 60),
 }
+NETWORKS = ("diprecon", "mapem_net")
+NETWORK_IMAGES = {"mmr": (127, 128, 128)}  # voxels of the usual size, 267 mm across: a head
 MATRIX_SIZES = ("slab",)  # a stored matrix of the 3-D scanners takes tens of gigabytes or more
 
 
@@ -42,7 +45,8 @@ class Plan:
         Threads of the CPU path; by default what the projector uses on its own.
     scaling : bool
         Cost against image size, lines of response and threads as well.
-    parts : of "projection", "mlem", "listmode", "matrix", "methods"
+    parts : of "projection", "mlem", "listmode", "matrix", "methods", "networks"
+        By default all but the last.
 
     Raises
     ------
@@ -56,7 +60,7 @@ class Plan:
     repeats: int = 3
     threads: int | None = None
     scaling: bool = False
-    parts: tuple = PARTS
+    parts: tuple = USUAL_PARTS
 
     def __post_init__(self):
         for name, allowed in (("sizes", SIZES), ("models", tuple(MODELS)), ("parts", PARTS)):
@@ -115,6 +119,11 @@ class Plan:
             if "methods" in self.parts:
                 reconstruction = {**here, "part": "methods", "model": self.main_model}
                 cases += [{**reconstruction, "method": method} for method in METHODS]
+            if "networks" in self.parts:
+                there = {**here, "part": "networks", "model": self.main_model}
+                if size in NETWORK_IMAGES:
+                    there["image_shape"] = list(NETWORK_IMAGES[size])
+                cases += [{**there, "network": network} for network in NETWORKS]
             if self.scaling:
                 scaled = {**here, "part": "scaling", "model": self.main_model}
                 cases += [{**scaled, **change} for change in scalings(size, common.get("threads"))]

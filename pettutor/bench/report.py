@@ -19,7 +19,7 @@ from pettutor.memory import free_memory
 FORMAT = "pettutor bench 1"
 BUSY = 0.5  # load average beyond which other programs are told to disturb
 # Arrays the size of a sinogram that are in memory at once, and what Python and its libraries take, bytes.
-SINOGRAMS, LIBRARIES = {"projection": 3, "scaling": 3, "mlem": 6, "methods": 6}, 4e8
+SINOGRAMS, LIBRARIES = {"projection": 3, "scaling": 3, "mlem": 6, "methods": 6, "networks": 8}, 4e8
 
 
 def run_bench(plan=None, *, out=None, tell=lambda text: print(text, file=sys.stderr, flush=True)):
@@ -43,7 +43,7 @@ def run_bench(plan=None, *, out=None, tell=lambda text: print(text, file=sys.std
         ``memory_bytes``, ``geometry_seconds``, ``first_call_seconds``, ``compiled``, ``outside_kernels`` (0 … 1),
         ``least_bytes_per_second``, ``stored_bytes``, ``changed`` and ``factor``; of a
         reconstruction method ``method``, ``set_up_seconds``, ``set_up_memory_bytes``, ``first_iteration_seconds``,
-        ``usual_iterations`` and ``total_seconds``.
+        ``usual_iterations`` and ``total_seconds``; of a network ``network``, ``backend`` and ``weights`` (how many).
 
     Raises
     ------
@@ -91,6 +91,8 @@ def describe_case(case):
         words.append(f"PSF {case['psf_fwhm']:g} mm" if case["psf_fwhm"] else "without PSF")
     if case["part"] == "methods":
         words.append(case["method"])
+    if case["part"] == "networks":
+        words.append(case["network"])
     if case["part"] == "scaling":
         words.append(f"{case['changed']} x {case['factor']:.3g}")
     return " ".join(words)
@@ -118,7 +120,8 @@ def _missing_memory(case):
     if case["device"] == "cuda" or case["part"] not in SINOGRAMS:
         return ""
     scanner, grid = problem(case)
-    images = 30 if case["part"] == "methods" else 6
+    # of a network, the maps of its channels that wait for the way back
+    images = {"methods": 30, "networks": 600}.get(case["part"], 6)
     values = SINOGRAMS[case["part"]] * np.prod(scanner.sinogram_shape) + images * np.prod(grid.shape)
     needed, free = 4 * float(values) + LIBRARIES, free_memory()
     if free is None or free >= needed:

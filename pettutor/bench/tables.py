@@ -6,6 +6,7 @@ TITLES = {
     "listmode": "List mode: seconds (spread), million events a second, memory beyond image and events' values",
     "matrix": "Stored system matrix beside projecting on the fly: seconds (spread)",
     "methods": "Methods: seconds to set up, an iteration (spread) and in all; memory beyond one image and one sinogram",
+    "networks": "Networks: seconds of their parts (spread), memory beyond the data",
     "scaling": "Scaling: one thing changed at a time; seconds (spread), and multiples of the usual",
 }
 NONE = "–"
@@ -20,6 +21,7 @@ def tables(report):
         ("listmode", _listmode),
         ("matrix", _matrix),
         ("methods", _methods),
+        ("networks", _networks),
         ("scaling", _scaling),
     ):
         records = [r for r in report["records"] if r["part"] == part]
@@ -216,6 +218,24 @@ def _methods(records, report):
         for r in records
     ]
     return 3, header, rows
+
+
+def _networks(records, report):
+    header = ["size", "model", "what", "backend", "image", "weights", "s", "memory MB"]
+    rows = [
+        [
+            r["size"],
+            r["model"],
+            r["what"],
+            r["backend"],
+            "×".join(map(str, r["image_shape"])),
+            f"{r['weights']:,}",
+            _seconds(r),
+            _of(r, "memory_bytes", 1e-6),
+        ]
+        for r in records
+    ]
+    return 5, header, rows
 
 
 def _scaling(records, report):

@@ -17,6 +17,12 @@ if python3 -c "import typer" 2>/dev/null; then
 else
   python3 tests/benchmarks/projection.py mini mmr --device cuda --repeats 5 || exit 1
 fi
+KERAS_BACKEND=torch python3 - <<'PYTHON' || exit 1
+from pettutor.bench import Plan, as_text, run_bench
+
+plan = Plan(sizes=("mini", "mmr"), models="joseph", device="cuda", repeats=5, parts="networks")
+print(as_text(run_bench(plan)))
+PYTHON
 for backend in torch jax; do
   KERAS_BACKEND=$backend python3 -m pytest -q -m gpu -o addopts= -o timeout=0 -p no:cacheprovider tests/test_networks_gpu.py || tests=$?
 done
