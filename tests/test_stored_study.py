@@ -76,6 +76,24 @@ def test_what_is_invented_and_what_is_hidden():
     assert error.idxmin() == "U-Net with T1"
 
 
+def test_in_a_volume_lesions_are_learnt_last():
+    """DIPRecon: quiet grey matter of much contrast, the lesion that T1 shows, and hardly one that it does not."""
+    rows = pt.course.stored_rows("three_dimensions")
+
+    def of(method, iteration, kappa=None):
+        part = rows[(rows["method"] == method) & (rows["iteration"] == iteration)]
+        part = part if kappa is None else part[np.isclose(part["kappa"], kappa)]
+        return part.groupby("region")[["crc", "std"]].mean().unstack()
+
+    diprecon, kernel = of("DIPRecon", 10), of("kernel EM", 50)
+    dictionary, slices = of("dictionary MAP", 40, 0.3), of("DIPRecon, settings of a slice", 10)
+    for other in (kernel, dictionary):  # as quiet
+        assert diprecon["std", "grey matter"] == pytest.approx(other["std", "grey matter"], abs=0.005)
+        assert diprecon["crc", "grey matter"] > other["crc", "grey matter"] + 0.03
+        assert diprecon["crc", "lesion 1"] < other["crc", "lesion 1"] - 0.2
+    assert slices["crc", "lesion 3"] < 0 < 0.9 < diprecon["crc", "lesion 3"]
+
+
 def test_stored_study_that_is_none():
     with pytest.raises(ValueError, match=r"expected a stored study .*'baselines'.*, got 'other'"):
         pt.course.stored_curves("other")
