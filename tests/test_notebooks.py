@@ -90,6 +90,13 @@ globals().update(builtins.kept_names[{number}])
 """
 
 
+# prints True where it was the notebook that wanted the networks' libraries
+WANTS_NETWORKS = """
+import sys
+print("pettutor.networks.backend" in sys.modules)
+"""
+
+
 def code_cells(notebook):
     """Code cells of a notebook, each with its place among all cells."""
     return [(index, cell) for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
@@ -134,7 +141,7 @@ def run_notebooks(*paths, folder, keep=None):
     # not what the system has recorded of the kernel: a new process begins with what its parent held, and lesson 14
     # sets the record back
     with client.setup_kernel(), sampled_memory(0.1, kernel := psutil.Process(client.km.provisioner.pid)) as samples:
-        before = file_backed(kernel) if forked else 0
+        untouched = file_backed(kernel) if forked else 0
         for number, (path, notebook) in enumerate(zip(paths, notebooks, strict=True)):
             here, kept = str(folder / f"{number}"), str(folder / "kept")
             (folder / f"{number}").mkdir()
@@ -144,7 +151,7 @@ def run_notebooks(*paths, folder, keep=None):
             def hidden(code, notebook=notebook, **values):
                 notebook.cells.append(nbformat.v4.new_code_cell(code.format(**values)))
                 client.execute_cell(notebook.cells[-1], len(notebook.cells) - 1)
-                notebook.cells.pop()
+                return "".join(output.get("text", "") for output in notebook.cells.pop().outputs)
 
             hidden(AFRESH, folder=here)
             seconds.append([])
@@ -166,7 +173,9 @@ def run_notebooks(*paths, folder, keep=None):
                 seconds[-1].append(time.perf_counter() - start)
             if keep:
                 keep_executed(path, notebook, keep)
-    return seconds, (max(samples) + before) / 1e9
+        if hidden(WANTS_NETWORKS).strip() != "True":  # they are nine tenths of what was loaded for it
+            untouched = 0
+    return seconds, (max(samples) + untouched) / 1e9
 
 
 @pytest.mark.parametrize("paths", lessons(), ids=lambda paths: paths[0].stem)
