@@ -68,6 +68,14 @@ def _skip(message):
     pytest.skip(message)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk():
+    """What tests write need not outlive a power cut; two thousand files would wait for the disk."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "fsync", lambda file: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def wheel_file(tmp_path_factory):
     """The wheel of this checkout, built."""

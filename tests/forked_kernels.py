@@ -9,7 +9,7 @@ import os
 import sys
 
 import psutil
-from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.manager import AsyncKernelManager, KernelManager, start_new_kernel
 from jupyter_client.provisioning import LocalProvisioner
 
 POSSIBLE = sys.platform == "linux"  # elsewhere libraries may not outlive a fork
@@ -34,6 +34,24 @@ class ForkedKernelManager(AsyncKernelManager):
     def __init__(self, **settings):
         super().__init__(**settings)
         self.provisioner = _Provisioner(kernel_id=self.kernel_id, kernel_spec=self.kernel_spec, parent=self)
+
+
+def start_kernel(folder, timeout):
+    """A kernel in a folder, forked where that is possible: its manager and a client that it has answered."""
+    if not POSSIBLE:
+        return start_new_kernel(kernel_name="python3", cwd=str(folder), startup_timeout=timeout)
+    manager = KernelManager(kernel_name="python3")
+    manager.provisioner = _Provisioner(kernel_id=manager.kernel_id, kernel_spec=manager.kernel_spec, parent=manager)
+    manager.start_kernel(cwd=str(folder))
+    client = manager.client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=timeout)
+    except RuntimeError:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+        raise
+    return manager, client
 
 
 def file_backed(kernel):

@@ -234,8 +234,7 @@ def test_networks_are_measured(networks_measured):
         assert record["image_shape"] == [1, 128, 128] and record["backend"] in ("tensorflow", "jax", "torch")
     unet = pt.networks.dip_unet((128, 128, 1), (8, 16, 32))
     assert update["weights"] == step["weights"] == unet.count_params() != gradient["weights"] > 1000
-    # what waits for the way back: at least the eight channels of the network's first convolutions
-    assert step["memory_bytes"] > 2 * 8 * 4 * 128**2
+    assert step["memory_method"].endswith("reset before each call") == (sys.platform == "linux")
     ((title, words, header, rows),) = tables.tables({"records": [r for rs in networks_measured for r in rs]})
     assert title == tables.TITLES["networks"] and words == 5 and all(len(row) == len(header) for row in rows)
     cells = dict(zip(header, rows[0], strict=True))
@@ -535,7 +534,7 @@ def test_ctrl_c_leaves_what_was_measured(tmp_path, monkeypatch):
     assert "Not finished" in run("--show", tmp_path / "x.json").stdout
 
 
-@pytest.mark.parametrize(("part", "needed"), [("mlem", r"2\.\d"), ("methods", r"3\.\d")])
+@pytest.mark.parametrize(("part", "needed"), [("mlem", r"2\.\d"), ("methods", r"3\.\d"), ("networks", r"2\d\.\d")])
 def test_too_little_memory_is_told_with_the_numbers(monkeypatch, part, needed):
     monkeypatch.setattr(report, "free_memory", lambda: 1e9)
     monkeypatch.setattr(report, "in_a_process", lambda case, threads: {})

@@ -9,7 +9,7 @@ from queue import Empty
 
 import nbformat
 import pytest
-from jupyter_client.manager import start_new_kernel
+from forked_kernels import start_kernel
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 SECONDS = 120  # for anything; a time-out is a failure
@@ -53,7 +53,7 @@ class Kernel:
 
 @contextmanager
 def kernel(folder):
-    manager, client = start_new_kernel(kernel_name="python3", cwd=str(folder), startup_timeout=SECONDS)
+    manager, client = start_kernel(folder, SECONDS)
     try:
         yield Kernel(manager, client)
     finally:

@@ -121,7 +121,7 @@ def _missing_memory(case):
         return ""
     scanner, grid = problem(case)
     # of a network, the maps of its channels that wait for the way back
-    images = {"methods": 30, "networks": 600}.get(case["part"], 6)
+    images = {"methods": 30, "networks": 2200}.get(case["part"], 6)
     values = SINOGRAMS[case["part"]] * np.prod(scanner.sinogram_shape) + images * np.prod(grid.shape)
     needed, free = 4 * float(values) + LIBRARIES, free_memory()
     if free is None or free >= needed:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # All that needs a GPU in one call, from the repository's root: the tests marked gpu, then the benchmark's tables.
-# on_gpu.sh [FILE.json]: keeps all numbers there. The tests' exit code comes back, or the benchmark's.
+# on_gpu.sh [FILE.json]: keeps all numbers there, those of the networks in FILE_networks.json. The tests' exit code comes back, or the benchmark's.
 set -uo pipefail
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1 XLA_FLAGS="${XLA_FLAGS:-}" # times are those of optimised code
 # Keras is not everywhere where a GPU is: wheels beside this script are used where there are any, in a folder of their own
@@ -17,13 +17,15 @@ if python3 -c "import typer" 2>/dev/null; then
 else
   python3 tests/benchmarks/projection.py mini mmr --device cuda --repeats 5 || exit 1
 fi
-KERAS_BACKEND=torch python3 - <<'PYTHON' || exit 1
-from pettutor.bench import Plan, as_text, run_bench
-
-plan = Plan(sizes=("mini", "mmr"), models="joseph", device="cuda", repeats=5, parts="networks")
-print(as_text(run_bench(plan)))
-PYTHON
 for backend in torch jax; do
   KERAS_BACKEND=$backend python3 -m pytest -q -m gpu -o addopts= -o timeout=0 -p no:cacheprovider tests/test_networks_gpu.py || tests=$?
 done
+KERAS_BACKEND=torch python3 - "${1:+${1%.json}_networks.json}" <<'PYTHON' || exit 1
+import sys
+
+from pettutor.bench import Plan, as_text, run_bench
+
+plan = Plan(sizes=("mini", "mmr"), models="joseph", device="cuda", repeats=5, parts="networks")
+print(as_text(run_bench(plan, out=sys.argv[1] or None)))
+PYTHON
 exit $tests
