@@ -47,6 +47,25 @@ def resolve_device(device):
     return "cpu"
 
 
+def bounding_box(mask, margin=0):
+    """The smallest box that holds all of a bool array, ``margin`` wider at each side: a slice for each axis.
+
+    Raises
+    ------
+    ValueError
+        Nothing is True.
+    """
+    mask = to_numpy(mask)
+    where = np.nonzero(mask)
+    if not where[0].size:
+        raise ValueError("mask: expected some voxels, got none")
+    ends = [
+        (max(int(w.min()) - margin, 0), min(int(w.max()) + 1 + margin, n))
+        for w, n in zip(where, mask.shape, strict=True)
+    ]
+    return tuple(slice(start, stop) for start, stop in ends)
+
+
 _announced = set()
 
 

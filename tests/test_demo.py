@@ -311,20 +311,6 @@ def test_ctrl_c_inside_a_network_stops_the_demo(earlier, monkeypatch, stand_in, 
     assert nothing_changed(out, before)
 
 
-def test_the_network_of_dip_recon_stays_in_its_box():
-    if not backend_is_installed():
-        pytest.skip("no Keras backend is installed")
-    from pettutor.demo.physics import network_in_box
-
-    box = (slice(3, 11), slice(0, 9))
-    network = network_in_box((16, 12), box, (2, 3), seed=0)
-    mr = np.random.default_rng(0).random((2, 16, 12, 1), dtype=np.float32)
-    image = np.array(network(mr))[..., 0]
-    assert image.shape == (2, 16, 12) and (image[:, 3:11, :9] > 0).all()
-    image[:, 3:11, :9] = 0
-    assert not image.any()
-
-
 @pytest.mark.parametrize(
     ("subject", "number"), [("mni:7", 7), ("mni:07", 7), ("mni:0", 0), ("brainweb:04", None), ("mni", None)]
 )

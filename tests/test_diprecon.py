@@ -13,6 +13,7 @@ from pettutor.networks.diprecon import DIPRecon, diprecon
 from pettutor.networks.fitting.admm import ConstrainedReconstruction, ConstrainedRecord, typical_activity
 from pettutor.networks.fitting.deep_image_prior import DeepImagePrior
 from pettutor.networks.fitting.early_stopping import WindowedVariance
+from pettutor.networks.fitting.gradients import NetworkFunction
 from pettutor.networks.fitting.optimisers import Fit
 from pettutor.networks.network_input import NetworkInput, network_input
 from pettutor.reconstruction import Record, mlem
@@ -161,6 +162,25 @@ def test_linear_keras_network_reaches_the_constrained_maximum():
     np.testing.assert_allclose(weights, best, rtol=1e-5)
     slope = slope_of_likelihood(y, A, f)
     np.testing.assert_allclose(run.state.mu * run.state.rho, slope, atol=1e-3 * abs(slope).max())
+
+
+@needs_keras
+@pytest.mark.parametrize("optimiser", ["lbfgs", "adam"])
+def test_the_image_is_the_fitted_networks_which_runs_once_for_it(optimiser, monkeypatch):
+    y, A, mr, settings = small_run(optimiser=optimiser)
+    run = DIPRecon(y, A, mr, **settings)
+    run.prepare()
+    whole, weights = NetworkFunction.__call__, []
+
+    def count(self, inputs, theta=None):
+        weights.append(theta)
+        return whole(self, inputs, theta)
+
+    monkeypatch.setattr(NetworkFunction, "__call__", count)
+    f = run.run(3)
+    assert len(weights) == 3
+    assert np.array_equal(weights[-1], run.state.variables)
+    assert np.array_equal(f, np.where(run.sensitivity > 0, run.prior.image(run.state.variables), 0))
 
 
 @needs_keras

@@ -172,6 +172,7 @@ def test_adam_is_adam_and_goes_on_where_it_stopped():
     forgetful = fit_adam(model, z, t, iterations=5, start=half.weights, **settings)
     assert abs(forgetful.weights - fit.weights).max() > 1e-3
     assert len(fit.loss) == 6 and fit.evaluations == 5
+    assert np.array_equal(fit.output, NetworkFunction(model)(z, fit.weights)), "what the fitted network makes"
     assert fit.loss[0] == pytest.approx(half.loss[-1], rel=1e-12), "the last without its gradient is the same error"
 
 

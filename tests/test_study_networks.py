@@ -1,5 +1,6 @@
 """Networks as methods of a study: their cells give what direct calls give, and name the weights that they used."""
 
+import numpy as np
 import pytest
 
 import pettutor as pt
@@ -17,7 +18,7 @@ METHODS = {
     },
     "end to end": {
         "algorithm": "end_to_end_dip", "filters": [2, 4], "start_fit": 3, "iterations": 2, "mr": "none",
-        "last_activation": "softplus",
+        "last_activation": "softplus", "margin": 4,
     },
 }  # fmt: skip
 STUDY = {"name": "networks", "counts": 4e5, "realisations": 1, "seed": 3, "images": "all", "methods": METHODS}
@@ -60,8 +61,14 @@ def test_cells_of_fitted_networks_are_those_of_direct_calls(study, scan):
     expected = pt.networks.diprecon(y, scenario.A, mr, network=network, average_from=1, **small)
     assert study.image("DIPRecon", iteration=2) == pytest.approx(expected, rel=1e-2, abs=0.05)
     keras.utils.set_random_seed(0)
-    network = pt.networks.dip_unet((128, 128, 1), (2, 4), last_activation="softplus")
-    expected = pt.networks.end_to_end_dip(y, scenario.A, network=network, start_fit=3, iterations=2)
+    rows, columns = (np.flatnonzero((scenario.truth.mu[0] > 0).any(axis)) for axis in (1, 0))
+    box = slice(rows[0] - 4, rows[-1] + 5), slice(columns[0] - 4, columns[-1] + 5)
+    mask = np.zeros((1, 128, 128), bool)
+    mask[0][box] = True
+    inner = pt.networks.dip_unet((*mask[0][box].shape, 1), (2, 4), last_activation="softplus")
+    settings = {"network": pt.networks.in_box(inner, (128, 128), box), "mask": mask, "start_fit": 3}
+    expected = pt.networks.end_to_end_dip(y, scenario.A, iterations=2, **settings)
+    assert not expected[~mask].any()
     assert study.image("end to end") == pytest.approx(expected, rel=1e-2, abs=0.05)
 
 

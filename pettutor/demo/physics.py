@@ -77,7 +77,7 @@ def reconstruct_diprecon(test, settings, seed, bar):
     The network makes the smallest box of rows and columns that holds the head, slice by slice with the same weights;
     beyond the box the image is 0.
     """
-    from pettutor.networks import DIPRecon
+    from pettutor.networks import DIPRecon, dip_unet, in_box
 
     s, rest = settings, test.image.shape[1:]
     box = [slice(*part.indices(n)[:2]) for part, n in zip(head_box(test.truth.mu), rest, strict=True)]
@@ -85,7 +85,9 @@ def reconstruct_diprecon(test, settings, seed, bar):
     mask[(slice(None), *box)] = True
     mask = array_module(test.prompts).asarray(mask)
     start, _ = whole_run(osem, test.prompts, test.A, iterations=s.passes, subsets=s.subsets, mask=mask, bar=bar)
-    network = network_in_box(rest, box, s.filters, seed)
+    load_keras().utils.set_random_seed(seed)
+    inner = dip_unet((*(part.stop - part.start for part in box), 1), s.filters, last_activation="softplus")
+    network = in_box(inner, rest, box)
     solver = DIPRecon(
         test.prompts, test.A, test.truth.t1, network=network, kappa=s.kappa, image_updates=s.image_updates,
         fit_iterations=s.fit_iterations, optimiser="adam", learning_rate=s.learning_rate, start=start,
@@ -106,19 +108,6 @@ def reconstruct_diprecon(test, settings, seed, bar):
         "log_likelihood": [float(value) for value in solver.record.log_likelihood],
         "gap": [float(value) for value in solver.record.gap],
     }
-
-
-def network_in_box(shape, box, filters, seed):
-    """A 2-D `dip_unet` on a box of rows and columns, with 0 around it."""
-    from pettutor.networks import dip_unet
-
-    keras = load_keras()
-    keras.utils.set_random_seed(seed)
-    margins = tuple((part.start, n - part.stop) for part, n in zip(box, shape, strict=True))
-    inner = dip_unet((*(part.stop - part.start for part in box), 1), filters, last_activation="softplus")
-    mr = keras.Input((*shape, 1), name="mr")
-    image = keras.layers.ZeroPadding2D(margins)(inner(keras.layers.Cropping2D(margins)(mr)))
-    return keras.Model(mr, image, name="dip_unet_in_box")
 
 
 @contextlib.contextmanager

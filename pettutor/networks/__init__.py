@@ -59,6 +59,7 @@ _ELSEWHERE = {
     "scale_of": "physics.unrolled",
     "simulate_scans": "training.simulated_scans",
     "slice_by_slice": "parts.slice_by_slice",
+    "in_box": "parts.box",
     "split_subjects": "training.data",
     "stored_networks": "training.stored_weights",
     "train": "training.train",

@@ -48,7 +48,7 @@ class DIPRecon(ConstrainedReconstruction):
         self.reset_optimiser = bool(reset_optimiser)
         self.seed = check_count(seed, "seed", 0)
         self._begun = None
-        prior = DeepImagePrior(A.in_shape, mr, network=network, filters=filters, seed=seed)
+        prior = DeepImagePrior(A.in_shape, mr, network=network, filters=filters, seed=seed, mask=settings.get("mask"))
         super().__init__(y, A, prior, fit_settings=fit_settings, **settings)
 
     @property
@@ -181,7 +181,9 @@ def diprecon(
         Written after each ``every`` iterations and at the end, in one piece or not at all. Where the file is there
         already the run goes on from it, to the same numbers as one long run.
     background, mask, sensitivity, progress
-        As for `mlem`. Voxels that are not reconstructed do not enter the fit, and f is 0 there.
+        As for `mlem`. Voxels that are not reconstructed do not enter the fit, and f is 0 there. The default network
+        covers the smallest box around the mask: with the head's (``mu > 0``, a little wider) it takes less time and
+        memory, and small things are a larger share of what it is fitted to. Around another, `in_box` puts one.
     record : Record or ConstrainedRecord, optional
         Grows with the log-likelihood of **f** that enters each iteration, not of x, and with seconds; a
         `ConstrainedRecord` with more. Its ``coefficients`` hold the state: given again, the run goes on from there.

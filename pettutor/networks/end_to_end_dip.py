@@ -107,7 +107,7 @@ def end_to_end_dip(
         raise TypeError(f"record: expected one of end_to_end_dip, got coefficients {state!r:.60}")
     if start is not None:
         check_array(start, "start", shape=A.in_shape, dtype=A.dtype, nonnegative=True)
-    prior = DeepImagePrior(A.in_shape, mr, network=network, filters=filters, seed=seed)
+    prior = DeepImagePrior(A.in_shape, mr, network=network, filters=filters, seed=seed, mask=mask)
     parts = [_part(A, y, r, k, subsets) for k in range(subsets)]
     seen = sum(operator.T(xp.ones(operator.out_shape, A.dtype)) for operator, _, _ in parts) * inside > 0
     if state is None:

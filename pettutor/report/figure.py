@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pettutor.arrays import bounding_box
 from pettutor.report.verdict import number
 
 TITLES = {
@@ -133,13 +134,7 @@ def _bare(axes):
 def head_box(mu, margin=3):
     """Rows and columns that hold the head, a little larger: two slices."""
     inside = (mu > 0).any(axis=0)
-    box = []
-    for axis in (1, 0):
-        where = np.flatnonzero(inside.any(axis=axis))
-        if not where.size:
-            return slice(None), slice(None)
-        box.append(slice(max(int(where[0]) - margin, 0), int(where[-1]) + margin + 1))
-    return tuple(box)
+    return bounding_box(inside, margin) if inside.any() else (slice(None), slice(None))
 
 
 def profile_row(lesions, y):

@@ -4,8 +4,10 @@ import functools
 import hashlib
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import Field, model_validator
 
+from pettutor.arrays import bounding_box
 from pettutor.study.fields import Count, Positive, Whole, listed, reported, swept, swept_or_none
 from pettutor.study.method import SeesMR
 
@@ -88,12 +90,14 @@ class _Fitted(SeesMR):
     mr : "none" is the network that sees noise
     last_activation : of `pettutor.networks.dip_unet`
     network_seed : of the network's first weights
+    margin : voxels around the head up to which the network reaches and the image is reconstructed (none: all)
     """
 
     mr: Literal["t1", "t2", "none"] = "t1"
     filters: listed(Count) | None = None
     last_activation: Literal["relu", "softplus"] = "relu"
     network_seed: swept(Whole) = (0,)
+    margin: swept_or_none(Whole) = None
 
     @model_validator(mode="after")
     def _fits(self):
@@ -103,16 +107,24 @@ class _Fitted(SeesMR):
 
     @staticmethod
     def network_settings(s, scenario, A):
-        """MR and network, as `diprecon` takes them."""
-        from pettutor.networks import dip_unet
+        """MR, network and mask, as `diprecon` takes them."""
+        from pettutor.networks import dip_unet, in_box
         from pettutor.networks.backend import load_keras
 
         load_keras().utils.set_random_seed(s.network_seed)
         filters = tuple(s.filters) if s.filters else {True: (8, 16, 32), False: (16, 32, 64, 128)}[A.in_shape[0] == 1]
-        shape = A.in_shape[1:] if A.in_shape[0] == 1 else A.in_shape
-        network = dip_unet((*shape, 1), filters, last_activation=s.last_activation)
+        box, mask = tuple(slice(0, n) for n in A.in_shape), None
+        if s.margin is not None:
+            box, mask = bounding_box(scenario.truth.mu > 0, s.margin), np.zeros(A.in_shape, bool)
+            mask[box] = True
+            mask = scenario.here(mask)
+        used = slice(1 if A.in_shape[0] == 1 else 0, None)
+        network = dip_unet(
+            (*(part.stop - part.start for part in box[used]), 1), filters, last_activation=s.last_activation
+        )
         mr = None if s.mr == "none" else scenario.mr_image(s.mr, s.mr_shift)
-        return {"mr": mr, "network": network, "seed": s.network_seed}
+        network = in_box(network, A.in_shape[used], box[used])
+        return {"mr": mr, "network": network, "mask": mask, "seed": s.network_seed}
 
 
 class DIPRecon(_Fitted):

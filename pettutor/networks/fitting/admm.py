@@ -133,9 +133,13 @@ class ConstrainedReconstruction:
     def _start_variables(self, x):
         return self.prior.start
 
-    def _image(self, v):
-        """f(v) on the device and in the dtype of the data, 0 where the scanner sees nothing."""
-        image = self.xp.asarray(self.prior.image(v), dtype=self.A.dtype)
+    def _image(self, v, output=None):
+        """f(v) on the device and in the dtype of the data, 0 where the scanner sees nothing.
+
+        ``output`` is the network's, where a fit has it already.
+        """
+        image = self.prior.image(v) if output is None else self.prior.image(v, output)
+        image = self.xp.asarray(image, dtype=self.A.dtype)
         return self.xp.where(self.sensitivity > 0, image, 0).astype(self.A.dtype)
 
     def _uninterrupted(self, method, *prior, iterations, progress=False, **settings):
@@ -173,7 +177,7 @@ class ConstrainedReconstruction:
         fit = self.prior.fit(
             state.variables, target, inside, self.fit_iterations, **self.fit_settings, **self._carried(state)
         )
-        f = self._image(fit.weights)
+        f = self._image(fit.weights, fit.output)
         # μ ← μ + x - f(v)
         mu = state.mu + (x - f)
         total, averaged = state.total, state.averaged

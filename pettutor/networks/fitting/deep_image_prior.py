@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pettutor.arrays import check_array, to_numpy
+from pettutor.arrays import bounding_box, check_array, to_numpy
 from pettutor.networks.backend import load_keras
 from pettutor.networks.fitting.gradients import NetworkFunction
 from pettutor.networks.fitting.optimisers import OPTIMISERS, check_count, fit_adam, minimise
@@ -27,6 +27,8 @@ class DeepImagePrior:
         Of the default network: 8, 16, 32 for a slice and 16, 32, 64, 128 for a volume (choice: about as many weights
         as there are voxels).
     seed : int
+    mask : bool array (z, y, x), optional
+        Where there may be activity: the default network covers the smallest box around it, and 0 is all beyond.
 
     Raises
     ------
@@ -34,14 +36,14 @@ class DeepImagePrior:
         An MR that is not on the image's grid or is the same everywhere, a network of another shape.
     """
 
-    def __init__(self, shape, mr=None, *, network=None, filters=None, seed=0):
+    def __init__(self, shape, mr=None, *, network=None, filters=None, seed=0, mask=None):
         self.shape, self.scale = tuple(shape), 1.0
         if len(self.shape) != 3:
             raise ValueError(f"image: expected (z, y, x), got {len(self.shape)} dimensions: {self.shape}")
         channels = None if mr is None else [unit_range(m, self.shape) for m in (mr if _several(mr) else (mr,))]
         check_count(seed, "seed", 0)
         if network is None:
-            network = _default_network(self.shape, 1 if channels is None else len(channels), filters, seed)
+            network = _default_network(self.shape, 1 if channels is None else len(channels), filters, seed, mask)
         self.function = NetworkFunction(network)
         count = network.input_shape[-1]
         if channels is None:
@@ -61,9 +63,9 @@ class DeepImagePrior:
         """Set the network's weights."""
         self.function.weights = weights
 
-    def image(self, weights):
-        """``scale · f(θ | z)``: NumPy array (z, y, x)."""
-        output = self.function(self.inputs, weights).reshape(self.shape)
+    def image(self, weights, output=None):
+        """``scale · f(θ | z)``: NumPy array (z, y, x); ``output`` is f(θ | z) where it is known already."""
+        output = (self.function(self.inputs, weights) if output is None else output).reshape(self.shape)
         return output * output.dtype.type(self.scale)
 
     def fit(self, weights, target, voxels, iterations, *, optimiser="lbfgs", learning_rate=1e-2, moments=None):
@@ -128,10 +130,17 @@ def _several(mr):
     return isinstance(mr, (tuple, list))
 
 
-def _default_network(shape, channels, filters, seed):
+def _default_network(shape, channels, filters, seed, mask):
+    from pettutor.networks.parts.box import in_box
     from pettutor.networks.unet import dip_unet
 
-    load_keras().utils.set_random_seed(int(seed))
+    if mask is None:
+        box = tuple(slice(0, n) for n in shape)
+    else:
+        box = bounding_box(check_array(mask, "mask", shape=shape, dtype=bool))
+    if filters is None:
+        filters = (8, 16, 32) if shape[0] == 1 else (16, 32, 64, 128)
     if shape[0] == 1:
-        return dip_unet((*shape[1:], channels), (8, 16, 32) if filters is None else filters)
-    return dip_unet((*shape, channels), (16, 32, 64, 128) if filters is None else filters)
+        shape, box = shape[1:], box[1:]
+    load_keras().utils.set_random_seed(int(seed))
+    return in_box(dip_unet((*(part.stop - part.start for part in box), channels), filters), shape, box)

@@ -23,6 +23,7 @@ class Fit:
     evaluations : of the gradient.
     message : why it ended.
     moments : Adam's state, to go on from; None for L-BFGS.
+    output : the network's at those weights, of the target's shape, where the fit needed it (Adam); None for L-BFGS.
     """
 
     weights: np.ndarray
@@ -30,6 +31,7 @@ class Fit:
     evaluations: int = 0
     message: str = ""
     moments: tuple | None = None
+    output: np.ndarray | None = None
 
 
 def fit_lbfgs(model, inputs, target, *, iterations=10, voxel_weights=None, start=None, memory=10):
@@ -121,7 +123,9 @@ def fit_adam(model, inputs, target, *, iterations=10, learning_rate=1e-2, voxel_
             raise FloatingPointError(f"fit: expected a finite loss and gradient, got a loss of {value}")
         fit.loss.append(value)
         steps(gradient)
-    fit.loss.append(function.error(inputs, target, voxel_weights, steps.weights))
+    # the last loss needs no gradient, and who fits wants the image anyway
+    fit.output = function(inputs, steps.weights)
+    fit.loss.append(float(np.average(np.square(fit.output - target, dtype=np.float64), weights=voxel_weights)))
     fit.evaluations = iterations
     fit.weights, fit.moments, fit.message = steps.weights, steps.moments, "all iterations done"
     function.weights = fit.weights
