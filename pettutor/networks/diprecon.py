@@ -183,7 +183,7 @@ def diprecon(
     background, mask, sensitivity, progress
         As for `mlem`. Voxels that are not reconstructed do not enter the fit, and f is 0 there. The default network
         covers the smallest box around the mask: with the head's (``mu > 0``, a little wider) it takes less time and
-        memory, and small things are a larger share of what it is fitted to. Around another, `in_box` puts one.
+        memory, and small things are a larger share of what it is fitted to. `in_box` does it for a network of your own.
     record : Record or ConstrainedRecord, optional
         Grows with the log-likelihood of **f** that enters each iteration, not of x, and with seconds; a
         `ConstrainedRecord` with more. Its ``coefficients`` hold the state: given again, the run goes on from there.
