@@ -5,6 +5,7 @@ is not trained on are kept; what was interrupted goes on where it was.
 """
 
 import contextlib
+import gc
 import json
 import math
 import time
@@ -185,6 +186,8 @@ def train(
                 validation_data=held_out.all, validation_batch_size=batch_size, shuffle=False, callbacks=[keeper],
                 verbose=0,
             )  # fmt: skip
+        # TensorFlow ends an input pipeline when it is collected, which takes the longer the older it is: up to a minute
+        gc.collect()
     model.set_weights(state.best)
     return history
 
