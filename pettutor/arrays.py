@@ -48,7 +48,13 @@ def resolve_device(device):
 
 
 def bounding_box(mask, margin=0):
-    """The smallest box that holds all of a bool array, ``margin`` wider at each side: a slice for each axis.
+    """The smallest box that holds all of a bool array: a slice for each axis.
+
+    Parameters
+    ----------
+    mask : bool array of any shape
+    margin : int
+        Elements by which the box is wider at each side, as far as the array goes.
 
     Raises
     ------

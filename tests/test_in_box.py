@@ -18,8 +18,10 @@ pytestmark = needs_keras
     [((13, 9), (slice(2, 10), slice(0, 7))), ((5, 13, 9), (slice(1, 4), slice(5, 13), slice(2, 8)))],
 )
 def test_the_network_sees_the_box_and_no_more(shape, box):
-    inner = networks.dip_unet((*(part.stop - part.start for part in box), 2), (2, 3))
-    model = in_box(inner, shape, box)
+    inner = networks.dip_unet((*np.empty(shape)[box].shape, 2), (2, 3))
+    sizes = []
+    model = in_box(lambda size: sizes.append(size) or inner, shape, box)
+    assert sizes == [inner.input_shape[1:-1]]
     image = np.random.default_rng(1).random((2, *shape, 2), dtype=np.float32)
     out = model.predict_on_batch(image)
     inside = (slice(None), *box)
@@ -32,7 +34,7 @@ def test_the_network_sees_the_box_and_no_more(shape, box):
 
 def test_the_whole_image_needs_no_box():
     inner = networks.dip_unet((8, 6, 1), (2, 3))
-    assert in_box(inner, (8, 6), (slice(None), slice(0, 6))) is inner
+    assert in_box(lambda size: inner, (8, 6), (slice(None), slice(0, 6))) is inner
 
 
 @pytest.mark.parametrize(
@@ -45,12 +47,12 @@ def test_the_whole_image_needs_no_box():
 )
 def test_a_box_that_does_not_fit(shape, box, words):
     with pytest.raises(ValueError, match=words):
-        in_box(networks.dip_unet((8, 6, 1), (2, 3)), shape, box)
+        in_box(lambda size: networks.dip_unet((8, 6, 1), (2, 3)), shape, box)
 
 
 def test_not_a_network():
-    with pytest.raises(TypeError, match=r"expected a keras\.Model"):
-        in_box(np.ones(3), (3, 3), (slice(3), slice(3)))
+    with pytest.raises(TypeError, match=r"a function that gives a keras\.Model"):
+        in_box(lambda size: np.ones(size), (3, 3), (slice(3), slice(3)))
 
 
 def test_the_default_network_covers_the_mask():
@@ -81,9 +83,9 @@ def test_bounding_box():
 def test_methods_with_a_mask_cover_no_more_than_it(method, monkeypatch):
     boxes, whole = [], in_box
 
-    def spy(network, shape, box):
+    def spy(build, shape, box):
         boxes.append((shape, box))
-        return whole(network, shape, box)
+        return whole(build, shape, box)
 
     monkeypatch.setattr("pettutor.networks.parts.box.in_box", spy)
     rng = np.random.default_rng(2)

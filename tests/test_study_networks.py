@@ -66,7 +66,7 @@ def test_cells_of_fitted_networks_are_those_of_direct_calls(study, scan):
     mask = np.zeros((1, 128, 128), bool)
     mask[0][box] = True
     inner = pt.networks.dip_unet((*mask[0][box].shape, 1), (2, 4), last_activation="softplus")
-    settings = {"network": pt.networks.in_box(inner, (128, 128), box), "mask": mask, "start_fit": 3}
+    settings = {"network": pt.networks.in_box(lambda size: inner, (128, 128), box), "mask": mask, "start_fit": 3}
     expected = pt.networks.end_to_end_dip(y, scenario.A, iterations=2, **settings)
     assert not expected[~mask].any()
     assert study.image("end to end") == pytest.approx(expected, rel=1e-2, abs=0.05)

@@ -1,5 +1,6 @@
 """Simulated scans, training on them, and the networks that the package brings along."""
 
+import gc
 import itertools
 import json
 import math
@@ -358,6 +359,24 @@ def test_training_finds_the_answer():
     assert kernel.item() == pytest.approx(0.5, abs=0.01) and offset.item() == pytest.approx(0, abs=0.01)
     assert history.updates == [100, 200, 300, 400] and history.ended == "updates"
     assert history.validation_loss[-1] < 1e-3 * history.validation_loss[0] or history.validation_loss[-1] < 1e-5
+
+
+@needs_keras
+def test_training_leaves_no_input_pipelines():
+    """Collected by chance later, they would stop the process for as long as they are old, up to a minute."""
+    if networks.load_keras().backend.backend() != "tensorflow":
+        pytest.skip("only TensorFlow has such pipelines")
+    import tensorflow as tf
+
+    pipeline = type(iter(tf.data.Dataset.range(1)))
+    gc.collect()
+    gc.disable()
+    try:
+        run(updates=8)
+        left = sum(isinstance(thing, pipeline) for thing in gc.get_objects())
+    finally:
+        gc.enable()
+    assert left == 0
 
 
 @needs_keras

@@ -86,8 +86,7 @@ def reconstruct_diprecon(test, settings, seed, bar):
     mask = array_module(test.prompts).asarray(mask)
     start, _ = whole_run(osem, test.prompts, test.A, iterations=s.passes, subsets=s.subsets, mask=mask, bar=bar)
     load_keras().utils.set_random_seed(seed)
-    inner = dip_unet((*(part.stop - part.start for part in box), 1), s.filters, last_activation="softplus")
-    network = in_box(inner, rest, box)
+    network = in_box(lambda size: dip_unet((*size, 1), s.filters, last_activation="softplus"), rest, box)
     solver = DIPRecon(
         test.prompts, test.A, test.truth.t1, network=network, kappa=s.kappa, image_updates=s.image_updates,
         fit_iterations=s.fit_iterations, optimiser="adam", learning_rate=s.learning_rate, start=start,

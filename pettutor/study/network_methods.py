@@ -119,11 +119,10 @@ class _Fitted(SeesMR):
             mask[box] = True
             mask = scenario.here(mask)
         used = slice(1 if A.in_shape[0] == 1 else 0, None)
-        network = dip_unet(
-            (*(part.stop - part.start for part in box[used]), 1), filters, last_activation=s.last_activation
-        )
         mr = None if s.mr == "none" else scenario.mr_image(s.mr, s.mr_shift)
-        network = in_box(network, A.in_shape[used], box[used])
+        network = in_box(
+            lambda size: dip_unet((*size, 1), filters, last_activation=s.last_activation), A.in_shape[used], box[used]
+        )
         return {"mr": mr, "network": network, "mask": mask, "seed": s.network_seed}
 
 

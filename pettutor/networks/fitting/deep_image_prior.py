@@ -33,7 +33,8 @@ class DeepImagePrior:
     Raises
     ------
     TypeError, ValueError
-        An MR that is not on the image's grid or is the same everywhere, a network of another shape.
+        An MR that is not on the image's grid or is the same everywhere, a network of another shape, a mask of another
+        shape or of no voxel.
     """
 
     def __init__(self, shape, mr=None, *, network=None, filters=None, seed=0, mask=None):
@@ -143,4 +144,4 @@ def _default_network(shape, channels, filters, seed, mask):
     if shape[0] == 1:
         shape, box = shape[1:], box[1:]
     load_keras().utils.set_random_seed(int(seed))
-    return in_box(dip_unet((*(part.stop - part.start for part in box), channels), filters), shape, box)
+    return in_box(lambda size: dip_unet((*size, channels), filters), shape, box)
