@@ -65,7 +65,8 @@ def settle(page):
 
 
 def picture(page, panel=0, plane="axial", viewer=0):
-    """RGBA of a canvas, as displayed: (row, column, 4)."""
+    """RGBA of a canvas, as displayed: (row, column, 4). What was asked for before is drawn."""
+    settle(page)
     data = page.evaluate(
         """([viewer, panel, plane]) => {
             const root = document.querySelectorAll(".ptv")[viewer];
@@ -85,6 +86,8 @@ def coloured(values, cmap, low, high):
 
 
 def value_of(page, panel=0):
+    """The value under the mouse or crosshair, once what was asked for is drawn."""
+    settle(page)
     return page.locator(".ptv-value").nth(panel).inner_text()
 
 

@@ -208,6 +208,7 @@ def test_panels_of_different_grids_are_linked_in_mm(browser, tmp_path):
         settle(page)
         np.testing.assert_array_equal(picture(page, 1), coloured(coarse[2], "magma", 0, 60))
         page.locator(".ptv-view").first.press("Home")  # -6 mm lies outside of it
+        settle(page)
         assert page.locator(".ptv-outside").count() == 1 and value_of(page, 1) == "–"
         assert faults == []
 

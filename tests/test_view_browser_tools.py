@@ -101,6 +101,7 @@ def test_a_circle_is_resized_by_the_handle_on_its_rim(browser, tmp_path):
         shown = "[...document.querySelectorAll('.ptv-handle')].map((e) => getComputedStyle(e).display)"
         assert page.evaluate(shown) == ["none"]
         page.get_by_role("button", name="ROI", exact=True).click()
+        settle(page)
         assert page.evaluate(shown) == ["inline"]
         hover(page, 3, 7, (Y, X))  # 3 mm from (3, 5), towards the last column
         assert view.evaluate("(e) => e.style.cursor") == "ew-resize"
