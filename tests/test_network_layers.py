@@ -182,6 +182,23 @@ def test_gradient_step_with_nothing_from_the_network_is_em():
     np.testing.assert_allclose(out[0].ravel(), expected, rtol=1e-7)
 
 
+def test_gradient_step_is_limited_where_little_is_seen():
+    """The end planes of a 3-D scanner: with x/s there, the network's part multiplies the image by several."""
+    M = matrix()
+    M[:, 11] *= 0.02
+    scans, x, f = networks.Scans(), images(1), -images(1, 3)
+    y = 10 * M @ np.random.default_rng(2).random(30)
+    scans.add(y.reshape(2, 3, 4), MatrixOperator(M, SHAPE, (2, 3, 4)), 0.5)
+    layer = networks.GradientStep(scans, dtype="float64")
+    out = ops.convert_to_numpy(layer(tensor(x), tensor(f), np.array([0], np.int32)))[0].ravel()
+    x, f = x[0].ravel(), f[0].ravel()
+    s = M.sum(0) / M.sum(0)[M.sum(0) > 0].mean()
+    assert s[11] < 0.03 < 0.3 < np.delete(s, [4, 11]).min() and f[11] < -0.5
+    em = em_reference(x, M, y, 0.5)
+    for voxel, least in ((11, 0.3), (5, s[5])):
+        assert out[voxel] == pytest.approx(em[voxel] - f[voxel] * x[voxel] / least, rel=1e-6)
+
+
 def test_projection_layers_are_the_operator():
     M = matrix()
     A = MatrixOperator(M, SHAPE, (2, 3, 4))

@@ -265,7 +265,10 @@ pt.volshow(broad, grid=grid, vmins=-8, vmaxs=8, cmaps="RdBu_r")
 #
 # This is the layer `GradientStep`. The paper leaves open, and the course has chosen: 8 unrolls; one CNN shared by all
 # of them; $\alpha$ learnt (as a softplus, so that it stays positive), starting at 1; the last convolution of the CNN
-# starts at zero; the training loss is the mean squared error of the last image; the start is a short OSEM.
+# starts at zero; the training loss is the mean squared error of the last image; the start is a short OSEM. One more
+# for volumes: in the last term $s$ counts as at least 0.3 of its mean. In a slice of the head it is nowhere less, but
+# the end planes of a 3-D scanner see a twentieth of the mean: there $f$ would multiply the image in every unroll. (This
+# network, used on a volume without that limit, ended at $10^{22}$.)
 #
 # ### Exercise 2
 # Program the step in its second form, from the image, its EM update, what the CNN gives, $\alpha$ and the sensitivity.

@@ -9,7 +9,7 @@ def EMNet(input_shape=(128, 128, 1), *, cnn=None, unrolls=8, shared=True, scans=
         x⁺ = { x - α (x/s) [ Aᵀ(1 - y/(A x + r)) + f(θ|x) ] }₊  =  { (1 - α) x + α x_EM - α (x/s) f(θ|x) }₊ ,
 
     a gradient step of the penalised likelihood with the spatially adaptive step x/s of MLEM, where the penalty's
-    gradient is what the CNN f makes of the image.
+    gradient is what the CNN f makes of the image. Where s is small, f's step is limited (see `GradientStep`).
 
     Parameters
     ----------

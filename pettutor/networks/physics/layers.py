@@ -300,12 +300,18 @@ def map_root(em_image, s, z, rho):
     return x + ops.where(inside, moved / ops.where(D > 0, D, 1), 0)
 
 
+LEAST_SENSITIVITY = 0.3  # of the mean one
+
+
 @keras.saving.register_keras_serializable(package="pettutor")
 class GradientStep(ScanLayer):
     """The step of EM-Net, ``x⁺ = {x - α (x/s) [Aᵀ(1 - y/ȳ) + f]}₊``, which is ``{(1-α)x + α x_EM - α (x/s) f}₊``.
 
     ``GradientStep(scans)(image, f, scan)``; f is an image without unit, in shares of the mean sensitivity. α starts
     at 1 and is learnt, as the softplus of a weight: with f = 0 and α = 1 the step is that of MLEM.
+
+    In the step of f, s is at least `LEAST_SENSITIVITY` of its mean (choice). A slice of the head has no less, but the
+    end planes of a 3-D scanner have a twentieth: with x/s there, f multiplies the image in every unroll, without bound.
     """
 
     def __init__(self, scans=None, scale=1.0, **settings):
@@ -318,6 +324,6 @@ class GradientStep(ScanLayer):
         x_em, s = self.em_image(x, scan, training)
         alpha = ops.softplus(self.raw_alpha)
         inside = s > 0
-        size = ops.where(inside, x / ops.where(inside, s, 1), 0)  # the spatially adaptive step x/s
+        size = x / ops.maximum(s, LEAST_SENSITIVITY)  # the spatially adaptive step x/s
         moved = (1 - alpha) * x + alpha * x_em - alpha * size * self._float(correction)
         return ops.where(inside, ops.relu(moved), 0)
