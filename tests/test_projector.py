@@ -249,3 +249,21 @@ def test_cuda_without_a_gpu_is_an_error():
         pytest.skip("this machine has a GPU")
     with pytest.raises(RuntimeError, match="device='cuda': expected CuPy and a CUDA GPU, found none here"):
         pt.Projector(small_scanner(), off_centre_grid(), device="cuda")
+
+
+def test_a_slow_grid_says_so(capsys, monkeypatch):
+    scanner = pt.Scanner.preset("mini")  # planes are 2 mm apart
+
+    def said(size):
+        monkeypatch.setattr("pettutor.arrays._announced", set())
+        pt.Projector(scanner, pt.ImageGrid((20, 64, 64), (size, 4.0, 4.0)), device="cpu")
+        return capsys.readouterr().err
+
+    for quick in (1.0, 2.0, 4 / 3, 3.0, 4.0):
+        assert "slowly" not in said(quick)
+    for slow, words in ((2.5, "voxels 2.5 mm"), (2.1, "voxels 2.1 mm")):
+        assert (
+            "projecting slowly: planes lie 2 mm apart" in (err := said(slow))
+            and words in err
+            and "2 mm is quick" in err
+        )

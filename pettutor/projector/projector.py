@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 
-from pettutor.arrays import find_cupy, is_cupy, resolve_device
+from pettutor.arrays import announce_once, find_cupy, is_cupy, resolve_device
 from pettutor.geometry import ImageGrid, Scanner, TimeOfFlight
 from pettutor.operators import LinearOperator, check_subset
 from pettutor.projector.device import announce_device
@@ -40,7 +40,7 @@ class Projector(LinearOperator):
     ``X(image)``: float32 (z, y, x) to sinogram (plane, view, bin[, tof]); ``X.T(sinogram)`` back. Bins that join an
     empty crystal position are 0. The sinogram is a transposed view of memory laid out (view, bin[, tof], plane);
     elementwise arithmetic keeps that layout, and both layouts are accepted. Quick are grids on which neighbouring
-    planes of a segment are a whole number of voxels apart; others work, slowly.
+    planes of a segment are a whole number of voxels apart; others work, more slowly, and the slowest say so once.
 
     Raises
     ------
@@ -84,6 +84,12 @@ class Projector(LinearOperator):
         self._lines, self._segments = lines, segments
         self._footprint = footprint(scanner, grid, model, rays, lines, segments, phases)
         announce_device(self.device)
+        if len(segments) > 3 * len(scanner.segments):  # several times the time: see `axial_segments`
+            spacing = scanner.segments[0].spacing
+            announce_once(
+                f"projecting slowly: planes lie {spacing:g} mm apart and the grid's voxels {grid.voxel_size[0]:g} mm; "
+                f"along z {spacing:g} mm is quick, and so is a small multiple or fraction of it"
+            )
 
     def subset(self, k, n):
         """The projector of the views k, k + n, k + 2n … of this one; geometry is shared, not computed again.
