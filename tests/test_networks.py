@@ -276,6 +276,34 @@ def test_importing_the_room_loads_no_keras():
     assert run_python(code) == "[]"
 
 
+@pytest.mark.skipif(not backend._is_installed("tensorflow"), reason="TensorFlow is not installed")
+def test_a_tensorflow_that_came_first_leaves_memory_to_the_projector():
+    """Or says that it is too late."""
+    code = """
+import warnings
+import tensorflow as tf
+grows = {"one": True, "two": False}
+tf.config.list_physical_devices = lambda kind: ["one", "two"] if kind == "GPU" else []
+tf.config.experimental.get_memory_growth = grows.get
+tf.config.experimental.set_memory_growth = grows.__setitem__
+import pettutor.networks as n
+n.load_keras()
+print(grows)
+def too_late(gpu, value):
+    raise RuntimeError("physical devices cannot be modified")
+grows["two"], tf.config.experimental.set_memory_growth = False, too_late
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    n.load_keras()
+    n.backend._let_memory_grow()
+print([str(w.message).partition(";")[0] for w in caught if "memory" in str(w.message)])
+"""
+    environment = {"KERAS_BACKEND": "tensorflow", "TF_FORCE_GPU_ALLOW_GROWTH": "false"}
+    grown, said = run_python(code, **environment).split("\n")
+    assert grown == "{'one': True, 'two': True}"
+    assert said == """["TensorFlow has taken the GPU's memory already"]"""
+
+
 @needs_keras
 def test_the_backend_is_set_before_keras_is_imported():
     code = """

@@ -20,6 +20,7 @@ _QUIET = {
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
 }
+_asked = False
 
 
 def tensorflow_builds():
@@ -78,21 +79,46 @@ def load_keras():
     ImportError
         Nothing to run on, or a backend that is installed but does not start.
     """
+    global _asked
     name = choose_backend()
     builds = tensorflow_builds() if name == "tensorflow" else ()
     if len(builds) > 1 and "tensorflow" not in sys.modules:
         warnings.warn(_two_builds(builds), stacklevel=2)
+    grows = os.environ.get("TF_FORCE_GPU_ALLOW_GROWTH") == "true"
+    too_late = not _asked and not grows and name == "tensorflow" and name in sys.modules
+    _asked = True
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = name
         for variable, value in _QUIET.items():
             os.environ.setdefault(variable, value)
     try:
         import keras
+
+        if too_late:
+            _let_memory_grow()
     except Exception as error:  # a broken backend raises what it likes
         hint = _two_builds(builds) if len(builds) > 1 else f"this installs it anew: {INSTALL} --force-reinstall"
         raise ImportError(f"Keras on {name} is installed but does not start ({error}); {hint}") from error
     announce_once(f"networks on Keras {keras.__version__}, backend {name}")
     return keras
+
+
+def _let_memory_grow():
+    """What ``TF_FORCE_GPU_ALLOW_GROWTH`` does, for a TensorFlow that is imported already."""
+    import tensorflow
+
+    for gpu in tensorflow.config.list_physical_devices("GPU"):
+        if tensorflow.config.experimental.get_memory_growth(gpu):
+            continue
+        try:
+            tensorflow.config.experimental.set_memory_growth(gpu, True)
+        except RuntimeError as error:
+            warnings.warn(
+                f"TensorFlow has taken the GPU's memory already; little may be left for the projector ({error}); set "
+                f"TF_FORCE_GPU_ALLOW_GROWTH=true before Python starts, or call pettutor.networks.load_keras() first",
+                stacklevel=3,
+            )
+            return
 
 
 def describe_backend():
