@@ -284,6 +284,18 @@ def test_gradient_step_gradient():
     check_gradients(lambda x, f: ops.sum(layer(x, f, numbers, training=True) ** 2), 0.2 + images(2), 0.3 * images(2, 3))
 
 
+def test_gradient_step_gradient_where_little_is_seen():
+    M = matrix()
+    M[:, 10:14] *= 0.02
+    scans = networks.Scans()
+    y = 10 * M @ np.random.default_rng(2).random(30)
+    scans.add(y.reshape(2, 3, 4), MatrixOperator(M, SHAPE, (2, 3, 4)), 0.5)
+    layer, numbers = networks.GradientStep(scans, scale=2.5, dtype="float64"), np.zeros(1, np.int32)
+    check_gradients(
+        lambda x, f: ops.sum(layer(x, f, numbers, training=True) ** 2), 0.2 + images(1), -0.3 * images(1, 3)
+    )
+
+
 def test_projection_gradients():
     A = MatrixOperator(matrix(), SHAPE, (2, 3, 4))
     forward, back = networks.ForwardProjection(A, dtype="float64"), networks.BackProjection(A, dtype="float64")

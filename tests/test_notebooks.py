@@ -208,6 +208,19 @@ def test_cells_are_short(path):
         assert len(lines) <= LONGEST_CELL, f"code cell {number}: {len(lines)} lines, expected at most {LONGEST_CELL}"
 
 
+def test_a_long_cell_is_announced():
+    """Cells that may take more than a minute are tagged; the text before them says how long they usually take."""
+    found = []
+    for path in (path for paths in lessons() for path in paths):
+        words = ""
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type == "markdown":
+                words = cell.source
+            elif any(tag.startswith("limit=") for tag in cell.metadata.get("tags", ())):
+                found.append((path.stem, bool(re.search(r"seconds?|minutes?", words))))
+    assert len(found) >= 6 and all(announced for _, announced in found), found
+
+
 @pytest.mark.parametrize("path", versions())
 def test_lessons_use_public_names_only(path):
     """Nothing that starts with an underscore is taken from the library."""

@@ -77,7 +77,7 @@ def test_other_weights_are_another_cell(monkeypatch):
         return [cell.key for cell in cells_of(read(STUDY)[0])]
 
     before = keys()
-    monkeypatch.setattr("pettutor.study.network_methods.digest", lambda name: f"other {name}")
+    monkeypatch.setattr("pettutor.study.network_methods.digest", lambda name, size: f"other {name}")
     after = keys()
     assert before[0] != after[0] and before[1] != after[1] and before[2:] == after[2:]
 
@@ -89,18 +89,34 @@ def test_what_is_refused():
             read(STUDY | {"methods": methods})
 
     refused(r"methods.BCD-Net.network: expected one of ced, unet.*got 'nonet'", network="nonet")
-    refused(rf"weights: expected {digest('bcd_net')} \(those stored for bcd_net\), got 'abc'", weights="abc")
+    refused(rf"weights: expected {digest('bcd_net')} \(those stored for bcd_net at slab\), got 'abc'", weights="abc")
     refused(r"methods.BCD-Net.iterations", iterations=[1, 2])
     refused(r"mr_shift: expected only with a network that sees MR \(low_count_mr\), got it with bcd_net", mr_shift=2)
     unrolled = {"steps": {"algorithm": "trained_network", "network": "mapem_net"}}
-    with pytest.raises(ValueError, match="steps: expected size slab, for which mapem_net was trained, got mini"):
-        read(STUDY | {"size": "mini", "methods": unrolled})
+    for study_of, trained_at in (("mini", "slab"), ("slab", "mini")):
+        words = rf"steps.trained_at: expected the size of the study, {study_of} \(mapem_net has .*\), got {trained_at}"
+        with pytest.raises(ValueError, match=words):
+            read(STUDY | {"size": study_of, "methods": {"steps": unrolled["steps"] | {"trained_at": trained_at}}})
     assert read(STUDY | {"methods": unrolled})[0].size == "slab"
+    refused(r"methods.BCD-Net.trained_at: expected .*slab.*mini.*got 'mmr'", trained_at="mmr")
     with pytest.raises(ValueError, match="mr_shift: expected only with an MR image, got it with mr none"):
         read(STUDY | {"methods": {"end to end": METHODS["end to end"] | {"mr_shift": [0, 2]}}})
 
 
+def test_weights_of_another_size_are_another_cell():
+    """Where none is named, cells keep the key that they had before there was a choice."""
+    unrolled = {"algorithm": "trained_network", "network": "mapem_net"}
+
+    def tasks(size, **more):
+        return [cell.task for cell in cells_of(read(STUDY | {"size": size, "methods": {"steps": unrolled | more}})[0])]
+
+    slab, mini = tasks("slab"), tasks("mini", trained_at="mini")
+    assert "trained_at" not in slab[0]["settings"] and mini[0]["settings"]["trained_at"] == "mini"
+    assert [t["settings"]["weights"] for t in (slab[0], mini[0])] == [digest("mapem_net", s) for s in ("slab", "mini")]
+    assert tasks("slab", trained_at="slab") == slab
+
+
 def test_weights_that_are_not_there(monkeypatch):
     monkeypatch.setattr("pettutor.networks.training.stored_weights.stored_networks", lambda: [])
-    with pytest.raises(ValueError, match="network: expected one with stored weights, got 'ced'"):
+    with pytest.raises(ValueError, match="network: expected one with stored weights, got 'ced' at 'slab'"):
         digest("ced")

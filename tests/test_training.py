@@ -19,7 +19,7 @@ from pettutor import networks
 from pettutor.networks.training import bowsher, scan_files, simulated_scans
 from pettutor.networks.training import data as training_data
 from pettutor.networks.training.data import SubjectSplit, split_subjects
-from pettutor.networks.training.recipes import BUILDERS, RECIPES, Recipe, recipe
+from pettutor.networks.training.recipes import BUILDERS, RECIPES, SIZES, Recipe, recipe
 from pettutor.networks.training.scan_files import SimulatedScan
 from pettutor.networks.training.scan_making import phantom_of
 from pettutor.networks.training.simulated_scans import ScanSettings, simulate_scans
@@ -579,6 +579,18 @@ def test_jax_resumes_and_shares_out_to_two_devices(tmp_path):
     assert run_python(code, **flags).split("\n") == ["stopped", "2 devices"]
 
 
+@pytest.mark.skipif(not networks.backend._is_installed("torch"), reason="PyTorch is not installed")
+def test_one_device_on_torch_is_nothing_to_speak_of():
+    code = """
+import contextlib, io
+with contextlib.redirect_stderr(io.StringIO()) as said:
+    from pettutor.networks.training.options import use_all_devices
+    devices = use_all_devices()
+print(devices, "one device" in said.getvalue())
+"""
+    assert run_python(code, KERAS_BACKEND="torch", CUDA_VISIBLE_DEVICES="") == "1 False"
+
+
 # ---- recipes and stored networks ---------------------------------------------------------------------------------
 
 
@@ -636,6 +648,8 @@ def test_the_command_trains_tests_and_writes(tmp_path, folder, monkeypatch):
     assert resumed.exit_code == 0 and "trained: 4 updates" in resumed.output
     listed = CliRunner().invoke(cli.app, ["train"])
     assert all(name in listed.output for name in BUILDERS)
+    assert pretrained("CED", folder=tmp_path).recipe == network.recipe
+    assert recipe("MAPEM-Net") is recipe("mapemnet") is recipe("mapem_net")
     wrong = CliRunner().invoke(cli.app, ["train", "mednet"])
     assert wrong.exit_code == 1 and "expected one of ced" in wrong.output
 
@@ -668,38 +682,47 @@ def test_stored_networks_reach_their_figures(name, size, folder):
     assert check_figures(network, folder) >= 1
 
 
-def test_bowsher_reaches_its_figures_on_the_same_scans(folder):
+@pytest.mark.parametrize("size", SIZES)
+def test_bowsher_was_measured_on_the_scans_of_the_networks(size):
+    record, network = pretrained_record("bowsher", size), pretrained_record("ced", size)
+    rows = record["test"]["rows"]
+    assert [row["key"] for row in rows] == [row["key"] for row in network["test"]["rows"]]
+    assert summary(rows, ("bowsher",), "kappa") == record["test"]["summary"]
+    for line in record["test"]["summary"]:
+        assert min(record["kappas"]) < line["kappa"] < max(record["kappas"]), "the best is at the end of what was tried"
+
+
+def test_bowsher_reaches_its_figures(folder):
     """The mark beside the stored networks, on one of their test scans."""
-    record = json.loads(bowsher.RECORD.read_text(encoding="utf-8"))
-    networks_rows = pretrained_record("ced")["test"]["rows"]
-    assert [row["key"] for row in record["test"]["rows"]] == [row["key"] for row in networks_rows]
+    record = pretrained_record("bowsher")
     row = next(row for row in record["test"]["rows"] if row["dose"] == 1)
     (scan,) = simulate_scans(
         [row["subject"]], recipe("ced").test_scans(), heights=(row["height"],), doses=(1.0,), realisations=1,
         folder=folder, workers=0,
     )  # fmt: skip
-    found = figures_of(bowsher.bowsher_map(scan, row["kappa"]), scan)
-    assert found == pytest.approx(row["bowsher"], rel=0.005, abs=0.005)
-    assert summary(record["test"]["rows"], ("bowsher",), "kappa") == record["test"]["summary"]
-    for line in record["test"]["summary"]:
-        assert min(record["kappas"]) < line["kappa"] < max(record["kappas"]), "the best is at the end of what was tried"
+    image = bowsher.bowsher_map(scan, row["kappa"])
+    assert figures_of(image, scan) == pytest.approx(row["bowsher"], rel=0.005, abs=0.005)
+    np.testing.assert_array_equal(bowsher.bowsher_map(scan), image)  # the strength stored for this dose
+    with pytest.raises(ValueError, match="size: expected one of 'slab', 'mini', got 'mmr'"):
+        networks.stored_bowsher("mmr")
 
 
-def pretrained_record(name):
-    return json.loads(record_path(name, "slab").read_text(encoding="utf-8"))
+def pretrained_record(name, size="slab"):
+    return json.loads(record_path(name, size).read_text(encoding="utf-8"))
 
 
 def test_all_stored_weights_are_small_and_belong_to_recipes():
     assert sum(path.stat().st_size for path in FOLDER.glob("*")) < 3_000_000
-    for name, size in stored_networks():
-        assert recipe(name, size).stored
+    assert set(stored_networks()) == {(name, size) for name in BUILDERS for size in SIZES}
+    assert all(recipe(name, size).stored for name, size in stored_networks())
     with pytest.raises(ValueError, match=r"expected one with stored weights \(.*; this trains it: pettutor train ced"):
         pretrained("ced", "mmr")
 
 
-def test_the_page_on_networks_has_the_figures_of_the_stored_ones():
+@pytest.mark.parametrize("size", SIZES)
+def test_the_page_on_networks_has_the_figures_of_the_stored_ones(size):
     from pettutor.networks.training.keep import as_markdown
 
     page = (Path(__file__).parents[1] / "docs" / "networks.md").read_text(encoding="utf-8")
-    table = page.partition("<!-- stored-networks -->")[2].partition("<!-- end of stored-networks -->")[0]
-    assert table.strip() == as_markdown()
+    table = page.partition(f"<!-- stored-networks {size} -->")[2].partition("<!-- end of stored-networks -->")[0]
+    assert table.strip() == as_markdown(size)

@@ -548,6 +548,9 @@ for settings in candidates:
 # counts how many are not zero: at most $S$, the **sparsity**. Noise is not made of a few edges, so it does not fit
 # through.
 #
+# (How the dictionary is learnt and used here follows Tang et al. 2016, a choice: the comparisons that made the method
+# known in PET do not say which variant they used.)
+#
 # Which atoms? They are *learnt*: from patches of the T1, minimise the misfit over the atoms and the weights by turns,
 # with a price for large weights (scikit-learn's mini-batch dictionary learning). We take few patches and few atoms,
 # so that it takes a few seconds; real dictionaries have hundreds of atoms.

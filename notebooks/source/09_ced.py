@@ -482,6 +482,9 @@ for name, network in networks.items():
         filtered, own = line["gaussian"], line["network"]
         print(f"{line['dose']:30.2g}{filtered['nrmse']:16.1f} %{own['nrmse']:8.1f} %", end="")
         print(f"{filtered['lesions']:18.2f}{own['lesions']:10.2f}")
+print("Bowsher MAP, which sees T1 and was not trained (lesson 7), in the network's place")
+for line in pt.networks.stored_bowsher()["test"]["summary"]:
+    print(f"{line['dose']:30.2g}{line['bowsher']['nrmse']:26.1f} %{line['bowsher']['lesions']:28.2f}")
 
 # %% [markdown]
 # By the error alone, the case would be closed. It is an average over thousands of voxels in which MR and PET agree;

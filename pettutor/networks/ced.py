@@ -39,6 +39,11 @@ def ced(input_shape=(128, 128, 1), name="ced"):
     The weights start at random (Glorot) but for the last convolution, which starts as 1 on the image's own voxel and 0
     elsewhere: the untrained network passes the image on. Ending in a single ReLU, it could otherwise start as "all
     zero", where no gradient leads out. ``keras.utils.set_random_seed`` before the call makes the start repeatable.
+
+    References
+    ----------
+    O. Ronneberger, P. Fischer, T. Brox, MICCAI 2015, LNCS 9351:234, for the way down, up and across; this one is the
+    course's own, small enough to be counted by hand.
     """
     rows, columns, channels = check_input_shape(input_shape)
     layers = load_keras().layers

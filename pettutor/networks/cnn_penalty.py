@@ -54,6 +54,11 @@ def cnn_penalty(
     ------
     TypeError, ValueError
         As `map_em`; inputs that do not fit the network or the image.
+
+    References
+    ----------
+    The penalty of DIPRecon's first step (K. Gong et al., IEEE Trans. Med. Imaging 38(7):1655, 2019) with a network that
+    stays as it is; the update is that of A. R. De Pierro, IEEE Trans. Med. Imaging 14(1):132, 1995.
     """
     channels = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
     channels = [check_array(c, "inputs", shape=A.in_shape, dtype=(np.float32, np.float64)) for c in channels]

@@ -10,7 +10,7 @@ from pettutor.study import yaml_lines
 from pettutor.study.fields import Count, Name, NotNegative, Positive, Share, Strict, Whole, listed
 from pettutor.study.messages import explain, near_miss
 from pettutor.study.methods import ALGORITHMS, AnyMethod
-from pettutor.study.network_methods import ON_SLICES
+from pettutor.study.network_methods import WITH_SCANNER
 
 WORDS = {"none": None, "standard": "both", "pet_only": "pet", "mr_only": "mr"}
 
@@ -130,8 +130,11 @@ class Configuration(Strict):
     def _weights_for_the_size(cls, methods, others):
         size = others.data.get("size", "slab")
         for name, method in methods.items():
-            if size != "slab" and getattr(method, "network", None) in ON_SLICES:
-                raise ValueError(f"{name}: expected size slab, for which {method.network} was trained, got {size}")
+            if getattr(method, "network", None) in WITH_SCANNER and method.trained_at != size:
+                raise ValueError(
+                    f"{name}.trained_at: expected the size of the study, {size} ({method.network} has its scanner "
+                    f"inside), got {method.trained_at}"
+                )
         return methods
 
     @classmethod

@@ -11,19 +11,21 @@ from pettutor.arrays import bounding_box
 from pettutor.study.fields import Count, Positive, Whole, listed, reported, swept, swept_or_none
 from pettutor.study.method import SeesMR
 
+SIZES = ("slab", "mini")
 NETWORKS = ("ced", "unet", "low_count_mr", "em_net", "mapem_net", "fbsem_net", "bcd_net")
-ON_SLICES = ("em_net", "mapem_net", "fbsem_net")  # with a step of the slab's scanner inside: not for volumes
+WITH_SCANNER = ("em_net", "mapem_net", "fbsem_net")  # a step of the scanner that they were trained for is inside
 
 
 class TrainedNetwork(SeesMR):
     """A network with stored weights, from the image that it was trained to start from (its recipe says which).
 
-    network : as of `pettutor.networks.pretrained`
+    network, trained_at : name and size, as of `pettutor.networks.pretrained`
     weights : the beginning of their SHA-256, found where it is not given: other weights are another cell
     """
 
     algorithm: Literal["trained_network"]
     network: Literal[NETWORKS]
+    trained_at: Literal[SIZES] = "slab"
     iterations: reported(Annotated[int, Field(ge=1, le=1)]) = (1,)
     weights: str | None = None
 
@@ -31,11 +33,12 @@ class TrainedNetwork(SeesMR):
     @classmethod
     def _names_its_weights(cls, data):
         name = data.get("network") if isinstance(data, dict) else None
-        if name not in NETWORKS:
+        size = data.get("trained_at", "slab") if name in NETWORKS else None
+        if size not in SIZES:
             return data
-        found, wanted = digest(name), data.get("weights")
+        found, wanted = digest(name, size), data.get("weights")
         if wanted not in (None, found):
-            raise ValueError(f"weights: expected {found} (those stored for {name}), got {wanted!r}")
+            raise ValueError(f"weights: expected {found} (those stored for {name} at {size}), got {wanted!r}")
         return {**data, "weights": found}
 
     @model_validator(mode="after")
@@ -51,7 +54,7 @@ class TrainedNetwork(SeesMR):
         from pettutor.networks import T1_MAXIMUM
         from pettutor.reconstruction import mlem, osem
 
-        network = _stored(s.network)
+        network = _stored(s.network, s.trained_at)
         finish, scans = record.timed(), network.recipe.scans
         if scans.start == "mlem":
             start = mlem(y, A, iterations=scans.iterations)
@@ -62,7 +65,7 @@ class TrainedNetwork(SeesMR):
         callback(1, image)
 
 
-def digest(network):
+def digest(network, size="slab"):
     """The beginning of the SHA-256 of a network's stored weights.
 
     Raises
@@ -72,16 +75,16 @@ def digest(network):
     """
     from pettutor.networks.training.stored_weights import stored_networks, weights_path
 
-    if (network, "slab") not in stored_networks():
-        raise ValueError(f"network: expected one with stored weights, got {network!r}")
-    return hashlib.sha256(weights_path(network, "slab").read_bytes()).hexdigest()[:12]
+    if (network, size) not in stored_networks():
+        raise ValueError(f"network: expected one with stored weights, got {network!r} at {size!r}")
+    return hashlib.sha256(weights_path(network, size).read_bytes()).hexdigest()[:12]
 
 
 @functools.lru_cache(maxsize=1)
-def _stored(name):
+def _stored(name, size):
     from pettutor.networks import pretrained
 
-    return pretrained(name)
+    return pretrained(name, size)
 
 
 class _Fitted(SeesMR):

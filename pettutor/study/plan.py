@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 # Raised when the meaning of a cell's numbers changes: results of an earlier meaning are then computed anew.
 MEANING = 1
 # Settings that came when there were results already: keys name them only where they differ from this.
-LATER = {"mr_shift": 0.0, "average_from": None, "margin": None}
+LATER = {"mr_shift": 0.0, "average_from": None, "margin": None, "trained_at": "slab"}
 
 
 def canonical(data):

@@ -47,6 +47,7 @@ def run(name, size="slab", *, out, seed=None, minutes=None, subjects=None, resum
     TrainedNetwork
     """
     chosen = changed(recipe(name, size), seed, subjects, smoke)
+    name = chosen.name
     minutes = chosen.minutes if minutes is None else minutes
     out = Path(out)
     state = out / STATE / f"{name}-{size}"

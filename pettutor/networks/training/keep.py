@@ -9,7 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from pettutor.networks.training.bowsher import RECORD as BOWSHER
+from pettutor.networks.training.bowsher import stored_bowsher
 from pettutor.networks.training.command import run
 from pettutor.networks.training.recipes import BASELINE_ITERATIONS, RECIPES
 from pettutor.networks.training.stored_weights import FOLDER, pretrained, record_path, stored_networks, weights_path
@@ -36,19 +36,19 @@ def keep(name, size, folder):
     return Path(shutil.copyfile(path, weights_path(name, size)))
 
 
-def as_markdown():
-    """The test figures of all stored networks as a table, a row a network (docs/networks.md holds it)."""
+def as_markdown(size="slab"):
+    """The test figures of the networks stored at a size as a table, a row a network (docs/networks.md holds both)."""
 
     def cells(figures):
         return f"{figures['nrmse']:.1f} / {figures['grey']:.2f} / {figures['lesions']:.2f}"
 
     records = [json.loads(record_path(*pair).read_text(encoding="utf-8")) for pair in stored_networks()]
-    records = [record for record in records if record["size"] == "slab"]
+    records = [record for record in records if record["size"] == size]
     lines = records[0]["test"]["summary"]
     rows = [["", "weights", "trained", *(f"dose {line['dose']:.2g}" for line in lines)], ["---"] * (3 + len(lines))]
     for name, key in ((f"MLEM, {BASELINE_ITERATIONS} iterations", "mlem"), ("best Gaussian after it", "gaussian")):
         rows.append([name, "", "", *(cells(line[key]) for line in lines)])
-    mark = json.loads(BOWSHER.read_text(encoding="utf-8"))["test"]["summary"]
+    mark = stored_bowsher(size)["test"]["summary"]
     rows.append(["best Bowsher MAP (T1)", "", "", *(cells(line["bowsher"]) for line in mark)])
     for record in records:
         seconds = record["history"]["seconds"]

@@ -16,6 +16,11 @@ def use_all_devices():
         where it does not work, one device is used, and that is said once.
     """
     keras = load_keras()
+    if keras.backend.backend() == "torch":  # Keras cannot list its devices
+        import torch
+
+        if torch.cuda.device_count() < 2:
+            return 1
     try:
         devices = keras.distribution.list_devices()
         if len(devices) < 2:

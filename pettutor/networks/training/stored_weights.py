@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 from pettutor.networks.backend import describe_backend
-from pettutor.networks.training.recipes import Recipe
+from pettutor.networks.training.recipes import Recipe, plain_name
 from pettutor.networks.training.trained_network import TrainedNetwork
 
 FOLDER = Path(__file__).parent / "weights"
@@ -57,6 +57,7 @@ def pretrained(name, size="slab", *, scans=None, folder=None):
         No weights are stored under this name; the message names those that there are, and how to train it.
     """
     folder = FOLDER if folder is None else Path(folder)
+    name = plain_name(name)
     path = weights_path(name, size, folder)
     if not path.is_file():
         known = ", ".join(f"{n!r} at {s!r}" for n, s in stored_networks(folder)) or "none"
