@@ -217,7 +217,7 @@ def test_a_long_cell_is_announced():
             if cell.cell_type == "markdown":
                 words = cell.source
             elif any(tag.startswith("limit=") for tag in cell.metadata.get("tags", ())):
-                found.append((path.stem, bool(re.search(r"seconds?|minutes?", words))))
+                found.append((path.stem, bool(re.search(r"(\d+|few|half a) (seconds|minutes?)", words))))
     assert len(found) >= 6 and all(announced for _, announced in found), found
 
 
