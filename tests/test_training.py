@@ -548,6 +548,29 @@ def test_an_unrolled_network_trains_on_the_counts(scans):
         network(scans[1].start)
 
 
+@needs_keras
+def test_an_unrolled_network_that_was_interrupted_ends_as_if_it_had_not_been(scans, tmp_path, monkeypatch):
+    def trained(seed, **more):
+        networks.load_keras().utils.set_random_seed(seed)
+        cnn = {"cnn": lambda shape: unet(shape, (2, 2), residual=False)}
+        model = networks.EMNet((128, 128, 1), unrolls=1, scale=50.0, **cnn)
+        settings = {"updates": 4, "batch_size": 1, "round_updates": 2, "learning_rate": 1e-2}
+        return model, train(
+            model, scans[4:6], scans[:1], scale=50.0, multipliers={"raw_alpha": 3.0}, **settings, **more
+        )
+
+    whole, history = trained(0)
+    with monkeypatch.context() as context:
+        context.setattr(train_module(), "tqdm", bar_that_stops(3))
+        with pytest.raises(KeyboardInterrupt):
+            trained(0, folder=tmp_path)
+    resumed, later = trained(77, folder=tmp_path)
+    assert later.updates == history.updates == [2, 4]
+    for one, other in zip(resumed.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+    assert later.loss == pytest.approx(history.loss, rel=1e-5)
+
+
 JAX = """
 import sys; sys.path.insert(0, {tests!r})
 import numpy as np, pettutor.networks as n, test_training as t
