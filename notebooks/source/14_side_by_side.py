@@ -536,6 +536,7 @@ trained_ones["gain"] = trained_ones["nrmse"] - trained_ones["test"].map(gaussian
 trained_ones["who"] = trained_ones["network"] + np.where(trained_ones["budget"] == "time", ", equal time", "")
 
 
+# %%
 def map_of(test, values="gain", table=trained_ones):
     """Mean and standard deviation over the seeds of a column (the NRMSE against the Gaussian): network × subjects."""
     part = table[table["test"] == test]
