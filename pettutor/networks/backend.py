@@ -93,12 +93,11 @@ def load_keras():
             os.environ.setdefault(variable, value)
     try:
         import keras
-
-        if too_late:
-            _let_memory_grow()
     except Exception as error:  # a broken backend raises what it likes
         hint = _two_builds(builds) if len(builds) > 1 else f"this installs it anew: {INSTALL} --force-reinstall"
         raise ImportError(f"Keras on {name} is installed but does not start ({error}); {hint}") from error
+    if too_late:
+        _let_memory_grow()
     announce_once(f"networks on Keras {keras.__version__}, backend {name}")
     return keras
 
