@@ -280,7 +280,8 @@ def test_importing_the_room_loads_no_keras():
 def test_a_tensorflow_that_came_first_leaves_memory_to_the_projector():
     """Or says that it is too late."""
     code = """
-import warnings
+import os, warnings
+os.environ.pop("TF_FORCE_GPU_ALLOW_GROWTH", None)
 import tensorflow as tf
 grows = {"one": True, "two": False}
 tf.config.list_physical_devices = lambda kind: ["one", "two"] if kind == "GPU" else []
@@ -298,8 +299,7 @@ with warnings.catch_warnings(record=True) as caught:
     n.backend._let_memory_grow()
 print([str(w.message).partition(";")[0] for w in caught if "memory" in str(w.message)])
 """
-    environment = {"KERAS_BACKEND": "tensorflow", "TF_FORCE_GPU_ALLOW_GROWTH": "false"}
-    grown, said = run_python(code, **environment).split("\n")
+    grown, said = run_python(code, KERAS_BACKEND="tensorflow").split("\n")
     assert grown == "{'one': True, 'two': True}"
     assert said == """["TensorFlow has taken the GPU's memory already"]"""
 

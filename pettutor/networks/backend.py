@@ -20,7 +20,6 @@ _QUIET = {
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
 }
-_asked = False
 
 
 def tensorflow_builds():
@@ -79,18 +78,16 @@ def load_keras():
     ImportError
         Nothing to run on, or a backend that is installed but does not start.
     """
-    global _asked
     name = choose_backend()
     builds = tensorflow_builds() if name == "tensorflow" else ()
     if len(builds) > 1 and "tensorflow" not in sys.modules:
         warnings.warn(_two_builds(builds), stacklevel=2)
-    grows = os.environ.get("TF_FORCE_GPU_ALLOW_GROWTH") == "true"
-    too_late = not _asked and not grows and name == "tensorflow" and name in sys.modules
-    _asked = True
+    # a TensorFlow that is there already has not read what is set now; the second call finds it set
+    too_late = name == "tensorflow" and name in sys.modules and "TF_FORCE_GPU_ALLOW_GROWTH" not in os.environ
+    for variable, value in _QUIET.items():
+        os.environ.setdefault(variable, value)
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = name
-        for variable, value in _QUIET.items():
-            os.environ.setdefault(variable, value)
     try:
         import keras
     except Exception as error:  # a broken backend raises what it likes

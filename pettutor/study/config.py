@@ -5,12 +5,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
+from pettutor.networks.training.recipes import UNROLLED_NETWORKS
 from pettutor.phantoms import STANDARD_LESIONS, Lesion
 from pettutor.study import yaml_lines
 from pettutor.study.fields import Count, Name, NotNegative, Positive, Share, Strict, Whole, listed
 from pettutor.study.messages import explain, near_miss
 from pettutor.study.methods import ALGORITHMS, AnyMethod
-from pettutor.study.network_methods import WITH_SCANNER
 
 WORDS = {"none": None, "standard": "both", "pet_only": "pet", "mr_only": "mr"}
 
@@ -130,7 +130,7 @@ class Configuration(Strict):
     def _weights_for_the_size(cls, methods, others):
         size = others.data.get("size", "slab")
         for name, method in methods.items():
-            if getattr(method, "network", None) in WITH_SCANNER and method.trained_at != size:
+            if getattr(method, "network", None) in UNROLLED_NETWORKS and method.trained_at != size:
                 raise ValueError(
                     f"{name}.trained_at: expected the size of the study, {size} ({method.network} has its scanner "
                     f"inside), got {method.trained_at}"

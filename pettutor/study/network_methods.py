@@ -8,12 +8,11 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from pettutor.arrays import bounding_box
+from pettutor.networks.training.recipes import BUILDERS, SIZES
 from pettutor.study.fields import Count, Positive, Whole, listed, reported, swept, swept_or_none
 from pettutor.study.method import SeesMR
 
-SIZES = ("slab", "mini")
-NETWORKS = ("ced", "unet", "low_count_mr", "em_net", "mapem_net", "fbsem_net", "bcd_net")
-WITH_SCANNER = ("em_net", "mapem_net", "fbsem_net")  # a step of the scanner that they were trained for is inside
+NETWORKS = tuple(BUILDERS)
 
 
 class TrainedNetwork(SeesMR):

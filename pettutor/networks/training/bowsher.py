@@ -34,6 +34,15 @@ def bowsher_map(scan, kappa=None):
     Returns
     -------
     float32 image (z, y, x), activity.
+
+    Raises
+    ------
+    ValueError
+        No strength is given, and none is stored for the size of the scan.
+
+    References
+    ----------
+    J. E. Bowsher et al., IEEE Nucl. Sci. Symp. Conf. Rec. 2004, 4:2488; the algorithm is `pettutor.bsrem`.
     """
     if kappa is None:
         lines = stored_bowsher(scan.description["size"])["test"]["summary"]
@@ -49,7 +58,14 @@ def bowsher_map(scan, kappa=None):
 
 
 def stored_bowsher(size="slab"):
-    """What Bowsher MAP reached on the test scans of the package's networks: a record such as theirs (dict).
+    """What Bowsher MAP reached on the test scans of the package's networks, by the same measures.
+
+    Returns
+    -------
+    dict
+        A record such as theirs: settings, ``kappas`` (those tried, without unit), ``versions`` and ``test``, whose
+        ``rows`` (one a scan) and ``summary`` (one a dose) have ``kappa`` and ``bowsher``: ``nrmse`` (% over the head),
+        ``grey`` and ``lesions`` (contrast recovery, a share).
 
     Raises
     ------

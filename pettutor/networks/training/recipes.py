@@ -105,7 +105,7 @@ class Recipe:
         builder = getattr(importlib.import_module(f"pettutor.networks.{module}"), name)
         options = dict(self.options)
         if self.is_greedy:
-            return builder(2, scale=self.scale, **options)  # also in volumes: in 3-D a layer takes a quarter of an hour
+            return builder(2, scale=self.scale, **options)  # also in volumes: in 3-D a layer takes twelve minutes
         if self.is_unrolled:
             options["scale"] = self.scale
         return builder(self.input_shape, **options)
