@@ -12,6 +12,8 @@ from registry import GEOMETRIES, MODELS, OPERATORS, off_centre_grid, small_scann
 from scipy.ndimage import gaussian_filter
 
 import pettutor as pt
+from pettutor.geometry import ImageGrid
+from pettutor.projector.flat import is_flat
 
 every_model = pytest.mark.parametrize("model", MODELS)
 
@@ -267,3 +269,42 @@ def test_a_slow_grid_says_so(capsys, monkeypatch):
             and words in err
             and "2 mm is quick" in err
         )
+
+
+# ---- a single plane ------------------------------------------------------------------------------------------------
+
+
+def flat(middle=0.0, height=4.0):
+    """A ring of crystals 5 mm high, and an image of one plane: off centre, unequal sides."""
+    scanner = small_scanner(rings=1, span=1, max_ring_difference=0)
+    return scanner, ImageGrid((1, 12, 15), (height, 2.2, 1.9), (middle, -4.2, 5.7))
+
+
+@every_model
+@pytest.mark.parametrize(("middle", "height"), [(0.0, 4.0), (1.7, 4.0), (-0.6, 1.5), (4.4, 4.0)])
+def test_a_single_plane_is_projected_as_the_middle_one_of_three(model, middle, height):
+    """It has kernels of its own; those for many planes give the same, also where it is not the plane of the ring."""
+    scanner, grid = flat(middle, height)
+    rng = np.random.default_rng(3)
+    x = rng.random(grid.shape, dtype=np.float32)
+    X = pt.Projector(scanner, grid, model=model, device="cpu")
+    Y = pt.Projector(scanner, ImageGrid((3, *grid.shape[1:]), grid.voxel_size, grid.centre), model=model, device="cpu")
+    assert is_flat(X._geometry()) and not is_flat(Y._geometry())
+    padded = np.zeros(Y.in_shape, np.float32)
+    padded[1] = x[0]
+    y = rng.random(X.out_shape, dtype=np.float32)
+    scale = float(pt.Projector(scanner, flat()[1], model=model, device="cpu")(x).max())
+    np.testing.assert_allclose(X(x), Y(padded), rtol=2e-6, atol=2e-6 * scale)
+    np.testing.assert_allclose(X.T(y)[0], Y.T(y)[1], rtol=5e-6, atol=5e-6 * scale)
+    # 4.4 mm off, only what is as high as the crystal still reaches the plane
+    seen = middle < 4 or model == "distance_driven"
+    assert (X(x).max() > 0) == (X.T(y).max() > 0) == seen
+    np.testing.assert_array_equal(X.subset(1, 3)(x), X(x)[:, 1::3])
+
+
+def test_what_is_a_single_plane():
+    scanner, grid = flat()
+    assert is_flat(pt.Projector(scanner, grid, device="cpu").subset(1, 2)._geometry())
+    timed = pt.Projector(scanner, grid, device="cpu", tof=pt.TimeOfFlight(3, 29.0, 34.0))
+    more = pt.Projector(small_scanner(), grid, device="cpu")
+    assert not is_flat(timed._geometry()) and not is_flat(more._geometry())
