@@ -1,9 +1,13 @@
 """Networks as methods of a study: their cells give what direct calls give, and name the weights that they used."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 import pettutor as pt
+from pettutor.networks.training.stored_weights import record_path, weights_path
+from pettutor.study.cell import run_cell
 from pettutor.study.config import read
 from pettutor.study.network_methods import digest
 from pettutor.study.plan import cells_of
@@ -77,7 +81,7 @@ def test_other_weights_are_another_cell(monkeypatch):
         return [cell.key for cell in cells_of(read(STUDY)[0])]
 
     before = keys()
-    monkeypatch.setattr("pettutor.study.network_methods.digest", lambda name, size: f"other {name}")
+    monkeypatch.setattr("pettutor.study.network_methods.digest", lambda name, size, folder: f"other {name}")
     after = keys()
     assert before[0] != after[0] and before[1] != after[1] and before[2:] == after[2:]
 
@@ -117,6 +121,37 @@ def test_weights_of_another_size_are_another_cell():
 
 
 def test_weights_that_are_not_there(monkeypatch):
-    monkeypatch.setattr("pettutor.networks.training.stored_weights.stored_networks", lambda: [])
+    monkeypatch.setattr("pettutor.networks.training.stored_weights.stored_networks", lambda folder: [])
     with pytest.raises(ValueError, match="network: expected one with stored weights, got 'ced' at 'slab'"):
         digest("ced")
+
+
+def test_weights_of_a_folder(scan, tmp_path, monkeypatch):
+    """What the user trained is a method like what is in the package; which folder it lies in makes no other cell."""
+
+    def tasks(**more):
+        methods = {"BCD-Net": {"algorithm": "trained_network", "network": "bcd_net"} | more}
+        return cells_of(read(STUDY | {"methods": methods})[0])
+
+    for path in (weights_path("bcd_net", "slab"), record_path("bcd_net", "slab")):
+        shutil.copy(path, tmp_path)
+    (stored,), (same,) = tasks(), tasks(folder=str(tmp_path))
+    assert same.key == stored.key and same.task["settings"]["folder"] == str(tmp_path)
+    assert "folder" not in stored.task["settings"]
+    monkeypatch.chdir(tmp_path.parent)
+    assert tasks(folder=tmp_path.name)[0].task == same.task
+    other = pt.networks.pretrained("bcd_net")
+    other.model.weights = other.model.weights[:3]  # of ten layers
+    other.model.save(weights_path("bcd_net", "slab", tmp_path))
+    (changed,) = tasks(folder=str(tmp_path))
+    assert changed.key != stored.key
+    scenario, y = scan
+    expected = other(pt.osem(y, scenario.A, subsets=6, iterations=4), prompts=y, A=scenario.A)
+    result = run_cell(changed.task)
+    assert result.error is None
+    assert result.images[0] == pytest.approx(expected, rel=1e-4, abs=1e-3)
+    with pytest.raises(ValueError, match=r"folder: expected one that pettutor train --out wrote, got '.*/nowhere'"):
+        tasks(folder=str(tmp_path / "nowhere"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"expected one with stored weights in .*/empty, got 'bcd_net' at 'slab'"):
+        tasks(folder=str(tmp_path / "empty"))

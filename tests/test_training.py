@@ -503,15 +503,36 @@ def test_a_loss_that_is_not_finite_is_an_error():
 
 
 @needs_keras
-def test_mixed_precision_is_for_what_is_built_inside():
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_is_for_what_is_built_inside_and_resumes(tmp_path, policy):
+    """In float16 the loss is scaled, by a factor that changes as it goes: it belongs to the state as well."""
     from pettutor.networks.training.options import precision
 
     keras = networks.load_keras()
-    with precision("mixed_bfloat16"):
-        model = small_network()
-    assert model.layers[0].compute_dtype == "bfloat16" and keras.config.dtype_policy().name == "float32"
-    _, history = run(model)
-    assert history.loss[-1] < history.loss[0]
+
+    def network(seed=0):
+        with precision(policy):
+            return small_network(seed)
+
+    whole, history = run(network())
+    assert whole.layers[0].compute_dtype == policy.removeprefix("mixed_")
+    assert keras.config.dtype_policy().name == "float32"
+    assert isinstance(whole.optimizer, keras.optimizers.LossScaleOptimizer) == (policy == "mixed_float16")
+    assert history.loss[-1] < history.loss[0] and history.learning_rate[-1] < 0.5 * history.learning_rate[0]
+
+    def stop(history):
+        if history.rounds == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(network(), folder=tmp_path, callback=stop)
+    resumed, later = run(network(seed=77), folder=tmp_path)
+    assert later.loss == pytest.approx(history.loss, rel=1e-5) and later.updates == history.updates
+    for one, other in zip(resumed.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
+    assert len(resumed.optimizer.variables) == len(whole.optimizer.variables)
+    for one, other in zip(resumed.optimizer.variables, whole.optimizer.variables, strict=True):
+        np.testing.assert_allclose(*(keras.ops.convert_to_numpy(v) for v in (one, other)), rtol=1e-4, atol=1e-7)
 
 
 # ---- unrolled networks, and JAX ----------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ def train_job(job, scan_folder=None):
         # as many updates a layer for one subject as for sixteen
         chosen = replace(chosen, epochs=BCD_UPDATES * chosen.batch_size // (job.subjects * len(SLAB_HEIGHTS)))
         with tempfile.TemporaryDirectory() as state:
-            history, _ = fit_greedily(chosen, model, training, validation, None, Path(state), False, False)
+            history, _ = fit_greedily(chosen, model, training, validation, {}, Path(state), False, False)
         return TrainedNetwork(model, chosen, {}), BCD_UPDATES * BCD_LAYERS, float(sum(history["seconds"]))
     factor = UPDATES_IN_EQUAL_TIME[job.network] if job.budget == "time" else 1
     history = train(

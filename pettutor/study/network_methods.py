@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -18,13 +19,15 @@ NETWORKS = tuple(BUILDERS)
 class TrainedNetwork(SeesMR):
     """A network with stored weights, from the image that it was trained to start from (its recipe says which).
 
-    network, trained_at : name and size, as of `pettutor.networks.pretrained`
+    network, trained_at, folder : name, size, and what ``pettutor train --out`` wrote (default: what is in the package),
+        as of `pettutor.networks.pretrained`
     weights : the beginning of their SHA-256, found where it is not given: other weights are another cell
     """
 
     algorithm: Literal["trained_network"]
     network: Literal[NETWORKS]
     trained_at: Literal[SIZES] = "slab"
+    folder: str | None = None
     iterations: reported(Annotated[int, Field(ge=1, le=1)]) = (1,)
     weights: str | None = None
 
@@ -35,10 +38,15 @@ class TrainedNetwork(SeesMR):
         size = data.get("trained_at", "slab") if name in NETWORKS else None
         if size not in SIZES:
             return data
-        found, wanted = digest(name, size), data.get("weights")
+        folder = data.get("folder")
+        if folder is not None:
+            if not isinstance(folder, str) or not Path(folder).is_dir():
+                raise ValueError(f"folder: expected one that pettutor train --out wrote, got {folder!r}")
+            folder = str(Path(folder).resolve())  # the processes that run cells may be elsewhere
+        found, wanted = digest(name, size, folder), data.get("weights")
         if wanted not in (None, found):
             raise ValueError(f"weights: expected {found} (those stored for {name} at {size}), got {wanted!r}")
-        return {**data, "weights": found}
+        return {**data, "folder": folder, "weights": found}
 
     @model_validator(mode="after")
     def _fits(self):
@@ -53,7 +61,7 @@ class TrainedNetwork(SeesMR):
         from pettutor.networks import T1_MAXIMUM
         from pettutor.reconstruction import mlem, osem
 
-        network = _stored(s.network, s.trained_at)
+        network = _stored(s.network, s.trained_at, s.folder)
         finish, scans = record.timed(), network.recipe.scans
         if scans.start == "mlem":
             start = mlem(y, A, iterations=scans.iterations)
@@ -64,26 +72,28 @@ class TrainedNetwork(SeesMR):
         callback(1, image)
 
 
-def digest(network, size="slab"):
-    """The beginning of the SHA-256 of a network's stored weights.
+def digest(network, size="slab", folder=None):
+    """The beginning of the SHA-256 of a network's stored weights, in the package or in a folder.
 
     Raises
     ------
     ValueError
         No weights are stored for it.
     """
-    from pettutor.networks.training.stored_weights import stored_networks, weights_path
+    from pettutor.networks.training.stored_weights import FOLDER, stored_networks, weights_path
 
-    if (network, size) not in stored_networks():
-        raise ValueError(f"network: expected one with stored weights, got {network!r} at {size!r}")
-    return hashlib.sha256(weights_path(network, size).read_bytes()).hexdigest()[:12]
+    where = FOLDER if folder is None else folder
+    if (network, size) not in stored_networks(where):
+        there = "" if folder is None else f" in {folder}"
+        raise ValueError(f"network: expected one with stored weights{there}, got {network!r} at {size!r}")
+    return hashlib.sha256(weights_path(network, size, where).read_bytes()).hexdigest()[:12]
 
 
 @functools.lru_cache(maxsize=1)
-def _stored(name, size):
+def _stored(name, size, folder):
     from pettutor.networks import pretrained
 
-    return pretrained(name, size)
+    return pretrained(name, size, folder=folder)
 
 
 class _Fitted(SeesMR):

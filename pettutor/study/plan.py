@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 # Raised when the meaning of a cell's numbers changes: results of an earlier meaning are then computed anew.
 MEANING = 1
 # Settings that came when there were results already: keys name them only where they differ from this.
-LATER = {"mr_shift": 0.0, "average_from": None, "margin": None, "trained_at": "slab"}
+LATER = {"mr_shift": 0.0, "average_from": None, "margin": None, "trained_at": "slab", "folder": None}
+# Settings that say where a thing lies; what it is, another one says (folder: weights).
+PLACES = ("folder",)
 
 
 def canonical(data):
@@ -43,7 +45,9 @@ class Cell:
 
 def make_cell(task, labels):
     """A cell with its key."""
-    return Cell(hashlib.sha256(canonical([MEANING, task]).encode()).hexdigest()[:24], task, labels)
+    settings = {name: value for name, value in task["settings"].items() if name not in PLACES}
+    meant = canonical([MEANING, {**task, "settings": settings}])
+    return Cell(hashlib.sha256(meant.encode()).hexdigest()[:24], task, labels)
 
 
 def cells_of(configuration):

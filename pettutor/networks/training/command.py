@@ -16,8 +16,8 @@ from pettutor.networks.training.trained_network import TrainedNetwork, as_text, 
 STATE = "training"  # folder of the state, beside the weights
 
 
-def run(name, size="slab", *, out, seed=None, minutes=None, subjects=None, resume=False, smoke=False, policy=None,
-        scan_folder=None, workers=None, progress=True, say=print):  # fmt: skip
+def run(name, size="slab", *, out, seed=None, minutes=None, updates=None, subjects=None, resume=False, smoke=False,
+        policy=None, scan_folder=None, workers=None, progress=True, say=print):  # fmt: skip
     """Train a network by its recipe, measure it on the test subject, and keep weights and record.
 
     Parameters
@@ -30,6 +30,8 @@ def run(name, size="slab", *, out, seed=None, minutes=None, subjects=None, resum
         Instead of the recipe's.
     minutes : float, optional
         Wall-clock limit of the training; the learning rate falls within it.
+    updates : int, optional
+        Training steps, instead of the recipe's epochs or minutes.
     subjects : int, optional
         How many to train on, instead of the recipe's.
     resume : bool
@@ -45,13 +47,20 @@ def run(name, size="slab", *, out, seed=None, minutes=None, subjects=None, resum
     Returns
     -------
     TrainedNetwork
+
+    Raises
+    ------
+    ValueError
+        Both ``minutes`` and ``updates``; either of them for BCD-Net, each layer of which needs its epochs.
     """
+    if minutes is not None and updates is not None:
+        raise ValueError(f"minutes, updates: expected one of them, got {minutes:g} and {updates}")
     chosen = changed(recipe(name, size), seed, subjects, smoke)
     name = chosen.name
-    minutes = chosen.minutes if minutes is None else minutes
+    minutes = chosen.minutes if minutes is None and updates is None else minutes
     out = Path(out)
     state = out / STATE / f"{name}-{size}"
-    say(description(chosen, minutes, scan_folder))
+    say(description(chosen, minutes, updates, scan_folder))
     split = chosen.subjects
     options = {"folder": scan_folder, "workers": workers, "progress": progress}
     training = split.check(simulate_scans(split.training, chosen.scans, **options), "training")
@@ -63,7 +72,8 @@ def run(name, size="slab", *, out, seed=None, minutes=None, subjects=None, resum
     if chosen.starts_from:
         model.set_weights(pretrained(name, chosen.starts_from).model.get_weights())
     follow = fit_greedily if chosen.is_greedy else fit
-    history, words = follow(chosen, model, training, validation, minutes, state, resume, progress)
+    limits = {"minutes": minutes, "updates": updates}
+    history, words = follow(chosen, model, training, validation, limits, state, resume, progress)
     say(words)
     test = split.check(simulate_scans(split.test, chosen.test_scans(), **options), "test")
     network = TrainedNetwork(model, chosen, {})
@@ -80,9 +90,10 @@ def run(name, size="slab", *, out, seed=None, minutes=None, subjects=None, resum
     return network
 
 
-def fit(chosen, model, training, validation, minutes, state, resume, progress):
+def fit(chosen, model, training, validation, limits, state, resume, progress):
     """Train a model by its recipe; returns its history (plain data) and a line about it."""
-    limits = {"minutes": minutes} if minutes is not None else {"epochs": chosen.epochs}
+    if all(limit is None for limit in limits.values()):
+        limits = {"epochs": chosen.epochs}
     history = train(
         model, training, validation, scale=chosen.scale, batch_size=chosen.batch_size,
         learning_rate=chosen.learning_rate, multipliers=chosen.multipliers, patience=chosen.patience,
@@ -95,10 +106,11 @@ def fit(chosen, model, training, validation, minutes, state, resume, progress):
     )
 
 
-def fit_greedily(chosen, network, training, validation, minutes, state, resume, progress):
+def fit_greedily(chosen, network, training, validation, limits, state, resume, progress):
     """Train a `BCDNet` layer by layer; returns its history (plain data) and a line about it."""
-    if minutes is not None:
-        raise ValueError(f"minutes: expected none for {chosen.name} (every layer needs its epochs), got {minutes:g}")
+    for name, limit in limits.items():
+        if limit is not None:
+            raise ValueError(f"{name}: expected none for {chosen.name} (every layer needs its epochs), got {limit:g}")
     checkpoint = state / "layers.npz"
     state.mkdir(parents=True, exist_ok=True)
     if not resume:
@@ -145,11 +157,12 @@ def start_of(chosen):
     return f"{s.start.upper()}, {s.iterations}" + (f" × {s.subsets}" if s.start == "osem" else "")
 
 
-def description(chosen, minutes, scan_folder):
+def description(chosen, minutes, updates, scan_folder):
     """What is about to be done: text."""
     s, split = chosen.scans, chosen.subjects
     count = len(split.training) * len(s.heights) * len(s.doses) * s.realisations
     limit = f"{minutes:g} minutes" if minutes is not None else f"at most {chosen.epochs:g} epochs"
+    limit = limit if updates is None else f"{updates} updates"
     who = f"{len(split.training)} subject{'s' if len(split.training) > 1 else ''}"
     return (
         f"{chosen.name} at {chosen.size}, seed {chosen.seed}: {count} scans of {who}, {limit}; scans "
