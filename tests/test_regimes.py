@@ -8,6 +8,7 @@ import pytest
 
 import pettutor as pt
 from pettutor.course import regimes
+from pettutor.networks.training.recipes import recipe
 
 
 def test_stored_table_is_whole():
@@ -79,6 +80,18 @@ def short(monkeypatch):
     monkeypatch.setattr(regimes, "TESTS", {"attenuation 0.9": regimes.TESTS["attenuation 0.9"]})
 
 
+@pytest.fixture
+def low(monkeypatch):
+    """One slice of the training subject and one of the validation subject."""
+
+    def one_slice(name):
+        stored = recipe(name)
+        return replace(stored, scans=replace(stored.scans, heights=(-2.0,)), validation_heights=(13.0,))
+
+    monkeypatch.setattr(regimes, "recipe", one_slice)
+    monkeypatch.setattr(regimes, "SLAB_HEIGHTS", (-2.0,))
+
+
 def test_stored_baselines_can_be_made_again(short):
     """Two of the twenty realisations: their means are near those of the table."""
     stored = pt.course.stored_regimes().set_index(["network", "setting", "test"])
@@ -88,7 +101,7 @@ def test_stored_baselines_can_be_made_again(short):
         assert row["grey"] == pytest.approx(expected["grey"], abs=0.06)
 
 
-def test_a_job_is_trained_tested_and_kept(short, tmp_path):
+def test_a_job_is_trained_tested_and_kept(short, low, tmp_path):
     jobs = [regimes.Job("unet", 1, 1, "updates"), regimes.Job("bcd_net", 1, 0, "updates")]
     for job in jobs:
         regimes.run_job(job, tmp_path)

@@ -494,31 +494,40 @@ print(f"sinograms in the graph of 'images': {max(found.loc['images', 'sinogram_s
 # %% [markdown]
 # None against many, and more with each unroll. Not all are held at the same time, and the framework makes copies; what
 # a training step really takes only a run tells. `graph_memory.run_step` runs two of them in a process of its own, and
-# looks how far its memory grew. Measured once, for ten rings (sinogram 8.3 MB, image 0.2 MB), 4 unrolls and a U-Net of
-# (4, 8) filters, on two CPU cores with TensorFlow:
+# looks how far its memory grew and how long the second one took. That was done once, for a scanner of ten rings (4
+# unrolls) and for "mini" (8 unrolls, the library's CNN):
+
+# %%
+costs = pt.course.stored_step_costs()
+print("measured on", costs.attrs["machine"], costs.attrs["versions"])
+fig, axes = plt.subplots(2, 2, figsize=(9, 4), sharey=True, layout="constrained")
+for row, (scanner, of_it) in zip(axes, costs.groupby("scanner", sort=False), strict=True):
+    sizes = f"{scanner}: image {of_it['image_mb'].iloc[0]:.1f} MB, sinogram {of_it['sinogram_mb'].iloc[0]:.0f} MB"
+    for ax, column, form in zip(row, ("peak_mb", "seconds"), ("{:,.0f} MB", "{:.1f} s"), strict=True):
+        bars = ax.barh(of_it["graph"], of_it[column], color=["C0", "C0", "C3"])
+        ax.bar_label(bars, fmt=form, padding=3)
+        ax.set(xlim=(0, 1.25 * of_it[column].max()), xticks=[])
+    row[0].set_title(sizes, loc="left", fontsize="medium")
+axes[0, 0].invert_yaxis()
+fig.suptitle("A training step of MAPEM-Net: peak memory, and time")
+plt.show()
+
+# %% [markdown]
+# The middle bars are the honest small print: the layer may keep $\bar y$ of each step *outside* the graph until the way
+# back (512 MB of them at most, the default), since it saves one projection of three there. But it may also let them go
+# when memory is short; a graph never can. What is left without any is the CNN's own, for "mini" eight passes of a 3-D
+# U-Net over half a million voxels and the way back. **The time hardly differs**: the sinograms cost memory, not
+# seconds.
 #
-# | | peak memory of a training step |
-# |---|---|
-# | images, all expected counts computed anew (`keep_bytes=0`) | 235 MB |
-# | images, expected counts kept *outside* the graph until the way back (the default) | 322 MB |
-# | sinograms in the graph | 2,351 MB |
-#
-# The middle row is the honest small print: the layer may keep $\bar y$ of each step, since it saves one projection of
-# three on the way back. But it may also let it go when memory is short; a graph never can. With `measure = True` you
-# measure the same; it takes a minute or more.
-#
-# And the real thing, once: the scanner "mini" with 8 unrolls and the library's CNN, `run_step("images", "mini",
-# keep_bytes=0)` and `run_step("sinograms", "mini")`: **3,993 MB against 10,667 MB**. With images only there is no
-# sinogram to hold; what is left should be the CNN's own (a guess, not measured): eight passes of a 3-D U-Net over half
-# a million voxels, and the way back. (Do not start the second one without 12 GB of free memory.)
+# With `measure = True` you measure the first three again; it takes a minute or more. (`python -m
+# pettutor.course.step_costs` measures all; do not start it without 14 GB of free memory.)
 
 # %%
 measure = False
 if measure:
-    ten = replace(few, name="ten rings", rings=10, max_ring_difference=9, image_voxel_size=(4.0, 4.0, 4.0))
-    for kind, keep_bytes in (("images", 0), ("images", 1 << 30), ("sinograms", 0)):
-        cost = graph_memory.run_step(kind, ten, counts=1e6, filters=(4, 8), unrolls=4, keep_bytes=keep_bytes)
-        print(f"{kind}, at most {keep_bytes:,} bytes kept: {cost.peak_bytes / 1e6:,.0f} MB, {cost.seconds:.1f} s")
+    from pettutor.course import step_costs
+
+    step_costs.measure(*step_costs.cases()[0])
 
 # %%
 per_step = traced[2].loc["sinograms", "sinogram_sized"] / 4

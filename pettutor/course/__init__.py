@@ -9,7 +9,7 @@ from pettutor.course.check.overview import class_overview, progress
 from pettutor.course.folder import CopyReport, copy_lessons, lessons, lessons_folder
 from pettutor.course.raw_scan import RawScan, find_raw_scan, simulate_raw_scan
 from pettutor.course.settings import SIZES, size, training_folder
-from pettutor.course.stored import stored_curves, stored_regimes, stored_rows, study_file
+from pettutor.course.stored import stored_curves, stored_regimes, stored_rows, stored_step_costs, study_file
 
 __all__ = [
     "SIZES",
@@ -29,6 +29,7 @@ __all__ = [
     "stored_curves",
     "stored_regimes",
     "stored_rows",
+    "stored_step_costs",
     "study_file",
     "training_folder",
 ]

@@ -4,9 +4,11 @@ To make them again: ``pettutor study FILE --out DIR`` with the path that `study_
 ``python -m pettutor.course.keep DIR/baselines``.
 """
 
+import json
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "studies"
+STEP_COSTS = FOLDER / "step_costs.json"
 
 
 def study_file(name="baselines"):
@@ -57,6 +59,26 @@ def stored_regimes():
     import pandas as pd
 
     return pd.read_parquet(FOLDER / "regimes.parquet")
+
+
+def stored_step_costs():
+    """What a training step of MAPEM-Net takes with images only in its graph, and with sinograms in it.
+
+    Measured by `pettutor.course.step_costs` (see `pettutor.networks.physics.graph_memory.run_step`).
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a scanner and kind of graph: ``scanner, graph, kind, keep_bytes, filters, unrolls, image_mb,
+        sinogram_mb``, and ``peak_mb`` (by which the process grew) and ``seconds`` (of the second step). MB are 10⁶
+        bytes. Its ``attrs`` name the ``machine`` and the ``versions``.
+    """
+    import pandas as pd
+
+    record = json.loads(STEP_COSTS.read_text(encoding="utf-8"))
+    table = pd.DataFrame(record.pop("rows"))
+    table.attrs |= record
+    return table
 
 
 def _read(name, kind):

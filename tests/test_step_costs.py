@@ -1,0 +1,41 @@
+"""The stored costs of MAPEM-Net's training step, and the program that measures them."""
+
+import numpy as np
+import pytest
+from registry import small_scanner
+
+import pettutor as pt
+from pettutor.course import step_costs, stored
+from pettutor.networks.physics import graph_memory
+
+
+def test_what_the_lesson_shows_is_what_was_measured():
+    """The stored table has every case, and the sizes of its data are those of the scanners."""
+    table = pt.course.stored_step_costs()
+    assert len(table) == len(step_costs.cases()) * len(step_costs.GRAPHS) == 6 and table.attrs["versions"]
+    for scanner, settings in step_costs.cases():
+        rows = table[table["scanner"] == scanner.name].set_index("graph")
+        assert list(rows.index) == [name for _, _, name in step_costs.GRAPHS]
+        assert (rows["unrolls"] == settings["unrolls"]).all()
+        assert rows["sinogram_mb"].to_numpy() == pytest.approx(4e-6 * np.prod(scanner.sinogram_shape))
+        assert rows["image_mb"].to_numpy() == pytest.approx(4e-6 * np.prod(scanner.image_grid().shape))
+        inside, outside = rows.loc["sinograms in the graph"], rows.loc["images only"]
+        assert inside["peak_mb"] > 2 * outside["peak_mb"]
+        assert rows["seconds"].max() < 1.5 * rows["seconds"].min()
+
+
+def test_costs_are_measured_case_by_case(monkeypatch, tmp_path):
+    asked = []
+
+    def run_step(kind, scanner, **settings):
+        asked.append((kind, scanner.name, settings))
+        return graph_memory.StepCost(kind, 2.0, 3_000_000)
+
+    monkeypatch.setattr(graph_memory, "run_step", run_step)
+    monkeypatch.setattr(step_costs, "cases", lambda: [(small_scanner(), {"filters": (2, 2), "unrolls": 1})])
+    for module in (step_costs, stored):
+        monkeypatch.setattr(module, "STEP_COSTS", tmp_path / "costs.json")
+    step_costs.main()
+    assert [(kind, settings["keep_bytes"]) for kind, _, settings in asked] == [g[:2] for g in step_costs.GRAPHS]
+    table = pt.course.stored_step_costs()
+    assert (table["peak_mb"] == 3.0).all() and (table["seconds"] == 2.0).all() and (table["filters"] == "2 2").all()
