@@ -18,12 +18,15 @@ LOADED = ("ipykernel.kernelapp", "ipywidgets", "keras", "matplotlib.pyplot", "nu
 
 def serve(command, environment, folder):
     """Be the kernel that the command would start."""
+    import matplotlib
     from ipykernel.kernelapp import IPKernelApp
 
     os.setsid()
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    # Matplotlib reads it when it is imported, and a kernel sets it before: else no picture comes into the notebook
+    matplotlib.rcParams["backend"] = environment.get("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     sys.path.insert(0, "")
     IPKernelApp.launch_instance(argv=command[command.index("-f") :])
 

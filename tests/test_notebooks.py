@@ -120,7 +120,14 @@ def keep_executed(path, notebook, folder):
     nbformat.write(notebook, kept)
 
 
-def run_notebooks(*paths, folder, keep=None):
+def shows_nothing(cell):
+    """Whether a code cell ends a figure, not in a function or a branch, and has no picture among its outputs."""
+    if cell.cell_type != "code" or "plt.show()" not in cell.source.splitlines():
+        return False
+    return not any("image/png" in output.get("data", {}) for output in cell.outputs)
+
+
+def run_notebooks(*paths, folder, keep=None, read=None):
     """Run a notebook, and the other version of it after it, in a kernel of this environment.
 
     Gives the seconds of each code cell that ran, a list for each notebook, and the most memory of the kernel, GB.
@@ -128,7 +135,7 @@ def run_notebooks(*paths, folder, keep=None):
     The first has the kernel fresh, but for libraries that are loaded before (forked_kernels.py). Of the cells of the
     second those run that may do something else than in the first; they find the names as they were there. With the
     environment variable ``PETTUTOR_WHOLE`` both run whole, in a kernel that is started as Jupyter starts it. ``keep``
-    names a folder for the notebooks with their outputs.
+    names a folder for the notebooks with their outputs; to the list ``read`` they are appended.
     """
     forked = POSSIBLE and not os.environ.get("PETTUTOR_WHOLE")
     notebooks = [nbformat.read(path, as_version=4) for path in paths]
@@ -173,6 +180,8 @@ def run_notebooks(*paths, folder, keep=None):
                 seconds[-1].append(time.perf_counter() - start)
             if keep:
                 keep_executed(path, notebook, keep)
+            if read is not None:
+                read.append(notebook)
         # most of what was loaded beforehand is theirs: a lesson without them reads 0.97 GB even so, alone 0.74 GB
         if hidden(WANTS_NETWORKS).strip() != "True":
             untouched = 0
@@ -186,9 +195,12 @@ def test_lesson(paths, tmp_path, monkeypatch):
     keep = os.environ.get("PETTUTOR_EXECUTED")  # what the site is built from: docs/build.py --executed
     if keep:
         monkeypatch.setenv("PETTUTOR_LIVE_PAGES", "1")
-    times, memory = run_notebooks(*paths, folder=tmp_path, keep=keep)
+    notebooks = []
+    times, memory = run_notebooks(*paths, folder=tmp_path, keep=keep, read=notebooks)
+    blank = [cell.source for notebook in notebooks for cell in notebook.cells if shows_nothing(cell)]
     print(f"memory: {memory:.2f} GB")
     assert memory <= MOST_MEMORY, f"the kernel held {memory:.2f} GB, expected at most {MOST_MEMORY} GB"
+    assert not blank, f"cells that show a figure have none: {blank}"
     for path, seconds in zip(paths, times, strict=True):
         where = path.relative_to(NOTEBOOKS)
         print(f"{where}: {sum(seconds):.1f} s in {len(seconds)} cells, the longest {max(seconds, default=0):.1f} s")

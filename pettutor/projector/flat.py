@@ -16,9 +16,9 @@ from pettutor.projector.tracing import axial_taps, new_rows, new_taps, row_pitch
 
 
 def is_flat(geometry):
-    """Whether there is one plane only: in the image and in the sinogram, without an angle between them."""
+    """Whether image and sinogram have one plane only (that of a single ring: no line of response is oblique)."""
     grid, _, segments, _, tof = geometry
-    return tof is None and grid.shape[0] == 1 and segments["size"].sum() == 1 and not segments["slope"].any()
+    return tof is None and grid.shape[0] == 1 and segments["size"].sum() == 1
 
 
 @compiled
