@@ -99,6 +99,57 @@ def test_what_is_invented_and_what_is_hidden():
     assert error.idxmin() == "U-Net with T1"
 
 
+def test_other_seeds_invent_more():
+    """What docs/networks.md says of two more seeds: the amount is not that of one network."""
+    gaussian = pt.course.stored_rows("invented").query(
+        "method == 'MLEM + Gaussian' and fwhm == 4 and region == 'lesion 1'"
+    )
+    rows = pt.course.stored_rows("invented_seeds")
+    darker = gaussian["bias"].mean() - rows[rows["region"] == "lesion 1"].groupby("method")["bias"].mean()
+    for seed, points in ((1, 0.25), (2, 0.22)):
+        assert darker[f"U-Net with T1, seed {seed}"] == pytest.approx(points, abs=0.01)
+        assert all(darker[f"{name}, seed {seed}"] < INVENTED for name in ("U-Net", "EM-Net"))
+    hidden = rows[rows["region"] == "lesion 2"].groupby("method")["crc"].mean()
+    assert (hidden[hidden.index.str.startswith("U-Net with T1")] < -0.2).all()
+    assert (hidden[~hidden.index.str.startswith("U-Net with T1")] > 0.5).all()
+
+
+def test_three_seeds_of_every_network():
+    """What they agree on, and what they do not: they lie further apart than the error over the scans says."""
+    stored, more = pt.course.stored_rows("side_by_side"), pt.course.stored_rows("network_seeds")
+    gaussian = stored[stored["method"] == "MLEM + Gaussian"]
+
+    def seeds(network):
+        return [stored[stored["method"] == network], *(more[more["method"] == f"{network}, seed {s}"] for s in (1, 2))]
+
+    def gains(network, region):
+        found = [
+            pt.measures.compare_at_equal_noise(t[t["region"] == region], gaussian[gaussian["region"] == region], 0.16)
+            for t in seeds(network)
+        ]
+        return np.array([[f["difference"][0], f["difference_error"][0]] for f in found]).T
+
+    ranges = {}
+    for network in ("U-Net", "FBSEM-Net", "MAPEM-Net", "EM-Net", "BCD-Net", "CED"):
+        ranges[network], error = gains(network, "grey matter")
+        assert (error < 0.0025).all() and np.ptp(ranges[network]) > 4 * error.max()
+        assert np.isfinite(ranges[network]).all() and len(ranges[network]) == 3
+        if network not in ("BCD-Net", "CED"):
+            assert all((gains(network, f"lesion {k}")[0] > 0.03).all() for k in (1, 2))
+    assert all((ranges[name] > 0.06).all() for name in ranges if name != "CED") and (ranges["CED"] < 0.02).all()
+    assert ranges["EM-Net"].max() < ranges["U-Net"].min()
+    for first, second in (("U-Net", "FBSEM-Net"), ("U-Net", "MAPEM-Net"), ("FBSEM-Net", "MAPEM-Net")):
+        assert ranges[first].max() > ranges[second].min() and ranges[second].max() > ranges[first].min()
+    bcd, _ = gains("BCD-Net", "lesion 1")
+    assert sorted(bcd > 0) == [False, False, True]
+    errors = {}
+    for network in (*ranges, "U-Net with T1"):
+        errors[network] = [t[(t["fwhm"] == 0) & (t["region"] == "grey matter")]["nrmse"].mean() for t in seeds(network)]
+    assert max(errors["U-Net with T1"]) < 0.135 < 0.25 < min(min(e) for n, e in errors.items() if n != "U-Net with T1")
+    assert all(max(errors[name]) < 0.267 < 0.275 < min(errors[other])
+               for name in ("U-Net", "FBSEM-Net", "MAPEM-Net", "EM-Net") for other in ("BCD-Net", "CED"))  # fmt: skip
+
+
 def test_in_a_volume_lesions_come_with_lbfgs():
     """DIPRecon: grey matter of much contrast, the lesion that T1 shows, and only by L-BFGS one that it does not."""
     rows = pt.course.stored_rows("three_dimensions")

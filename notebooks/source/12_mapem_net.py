@@ -506,7 +506,7 @@ for row, (scanner, of_it) in zip(axes, costs.groupby("scanner", sort=False), str
     for ax, column, form in zip(row, ("peak_mb", "seconds"), ("{:,.0f} MB", "{:.1f} s"), strict=True):
         bars = ax.barh(of_it["graph"], of_it[column], color=["C0", "C0", "C3"])
         ax.bar_label(bars, fmt=form, padding=3)
-        ax.set(xlim=(0, 1.25 * of_it[column].max()), xticks=[])
+        ax.set(xlim=(0, 1.4 * of_it[column].max()), xticks=[])
     row[0].set_title(sizes, loc="left", fontsize="medium")
 axes[0, 0].invert_yaxis()
 fig.suptitle("A training step of MAPEM-Net: peak memory, and time")
