@@ -64,20 +64,23 @@ def test_the_study_of_networks_can_be_made_again(tmp_path):
 
 
 def test_the_study_of_diprecon_can_be_made_again(tmp_path):
-    """On the first scan, to the fifth iteration, as well as that goes: a seed draws other weights on every backend, and
-    what differs in the last digit grows as the network is fitted. A lesion of one scan is not the same again (its
-    contrast differs by 0.1 and more), error and grey matter are."""
+    """On the first scan, to the fifth iteration, as well as that goes: in the mean over three seeds.
+
+    What differs in the last digit grows as a network is fitted: counts that are larger by a millionth give one fit an
+    error that is another by 0.014, and its grey matter a contrast that is another by 0.07. That of a lesion is not the
+    same again at all.
+    """
     settings = yaml.safe_load(pt.course.study_file("side_by_side").read_text(encoding="utf-8"))
-    chosen = {"DIPRecon": settings["methods"]["DIPRecon"] | {"iterations": 5, "network_seed": 0}}
+    chosen = {"DIPRecon": settings["methods"]["DIPRecon"] | {"iterations": 5}}
     study = pt.Study({**settings, "realisations": 1, "methods": chosen}, out=tmp_path)
     study.run(workers=0, progress=False)
-    again = study.region_rows().set_index("region")
     stored = pt.course.stored_rows("side_by_side")
-    stored = stored[(stored["method"] == "DIPRecon") & (stored["setting"] == "network_seed=0")]
-    stored = stored[(stored["realisation"] == 0) & (stored["iteration"] == 5)].set_index("region").loc[again.index]
+    stored = stored[(stored["method"] == "DIPRecon") & (stored["realisation"] == 0) & (stored["iteration"] == 5)]
+    again, stored = (rows[rows["region"] == "grey matter"] for rows in (study.region_rows(), stored))
+    assert len(again) == len(stored) == 3
     assert stored["nrmse"].mean() < 0.28 < 0.3 < least_of_the_gaussian("side_by_side")
-    assert again["nrmse"].to_numpy() == pytest.approx(stored["nrmse"].to_numpy(), abs=0.015)
-    assert again["crc"]["grey matter"] == pytest.approx(stored["crc"]["grey matter"], abs=0.07)
+    assert again["nrmse"].mean() == pytest.approx(stored["nrmse"].mean(), abs=0.015)
+    assert again["crc"].mean() == pytest.approx(stored["crc"].mean(), abs=0.07)
 
 
 def least_of_the_gaussian(name):
