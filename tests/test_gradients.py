@@ -205,7 +205,7 @@ steps = fit_adam(f, z, t, iterations=3, voxel_weights=w)
 f.weights = theta
 fit = fit_lbfgs(f, z, t, iterations=6, voxel_weights=w)
 print(json.dumps([value, by_weights.tolist(), by_input.ravel().tolist(), f.pull_back(z, t, theta).tolist(),
-                  steps.weights.tolist(), fit.loss]))
+                  steps.weights.tolist(), fit.loss, float(abs(f.once(z) - f(z)).max())]))
 """
 )
 
@@ -218,7 +218,7 @@ def other_backends():
 def test_other_backends_give_the_same_numbers(name):
     function = NetworkFunction(build(backend.load_keras(), "float64"))  # noqa: F821
     z, t, w = data()  # noqa: F821
-    value, by_weights, by_input, pulled, steps, losses = json.loads(run_python(OTHER, KERAS_BACKEND=name))
+    value, by_weights, by_input, pulled, steps, losses, once = json.loads(run_python(OTHER, KERAS_BACKEND=name))
     theta = function.weights
     expected, gradient = function.error_by_weights(z, t, w)(theta)
     assert value == pytest.approx(expected, rel=1e-5)
@@ -230,3 +230,11 @@ def test_other_backends_give_the_same_numbers(name):
     np.testing.assert_allclose(pulled, pull, atol=1e-5 * abs(pull).max())
     np.testing.assert_allclose(steps, fit_adam(function, z, t, iterations=3, voxel_weights=w).weights, atol=1e-4)
     assert losses[-1] < 0.2 * losses[0] and losses[0] == pytest.approx(expected, rel=1e-5)
+    assert once < 1e-5, "not what the compiled function gives"
+
+
+def test_a_single_call_needs_no_compiling(function):
+    z, *_ = data()  # noqa: F821
+    fresh = NetworkFunction(function.model)
+    np.testing.assert_allclose(fresh.once(z), function(z), rtol=1e-12)
+    assert not fresh._compiled

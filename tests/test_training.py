@@ -751,6 +751,24 @@ def test_bowsher_reaches_its_figures(folder):
         networks.stored_bowsher("mmr")
 
 
+@needs_keras
+def test_the_counts_correct_a_frozen_network_where_they_are_many(folder):
+    """What lesson 12 says of `cnn_penalty`: lesions come back at every dose, without more error at three times it."""
+    unet = pretrained("unet")
+    scale = unet.scale
+    for dose, no_more_error in ((1 / 3, False), (3.0, True)):
+        (scan,) = simulate_scans(
+            ["mni:0"], unet.recipe.test_scans(), heights=(0.0,), doses=(dose,), realisations=1, folder=folder, workers=0
+        )
+        x = networks.cnn_penalty(
+            scan.prompts_on(), scan.acquisition_model(), unet.model, scan.start / np.float32(scale), scale=scale,
+            kappa=0.03, iterations=40, start=scan.start,
+        )  # fmt: skip
+        corrected, answer = figures_of(x, scan), figures_of(unet.of_scan(scan), scan)
+        assert corrected["lesions"] > answer["lesions"] + 0.03
+        assert (corrected["nrmse"] < answer["nrmse"]) == no_more_error
+
+
 def pretrained_record(name, size="slab"):
     return json.loads(record_path(name, size).read_text(encoding="utf-8"))
 

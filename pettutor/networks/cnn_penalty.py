@@ -63,7 +63,7 @@ def cnn_penalty(
     channels = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
     channels = [check_array(c, "inputs", shape=A.in_shape, dtype=(np.float32, np.float64)) for c in channels]
     xp = array_module(y)
-    output = NetworkFunction(network, training)(as_batch(channels, network)).reshape(A.in_shape)
+    output = NetworkFunction(network, training).once(as_batch(channels, network)).reshape(A.in_shape)
     reference = xp.asarray(output * scale, dtype=A.dtype)
     s = A.T(xp.ones(A.out_shape, A.dtype)) if sensitivity is None else sensitivity
     rho = strength(kappa, s if mask is None else s * mask, scale)

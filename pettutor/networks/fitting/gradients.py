@@ -66,6 +66,10 @@ class NetworkFunction:
         run = self._compile("output", lambda: _compiled(self._output))
         return _numpy(run(self._tensor(weights), self._state(), self._tensor(inputs)))
 
+    def once(self, inputs):
+        """The output for an input at the model's weights, computed without compiling anything: for a single call."""
+        return _numpy(self._output(self._tensor(self.weights), self._state(), self._tensor(inputs)))
+
     def error_by_weights(self, inputs, target, voxel_weights=None):
         """``E(θ) = Σ_j w_j (f_j(θ | z) - t_j)² / Σ_j w_j`` as a function of the flat weights.
 
