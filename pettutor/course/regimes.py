@@ -8,6 +8,7 @@ All networks are smaller than the stored ones, and trained for two minutes on on
 """
 
 import json
+import re
 import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -36,16 +37,20 @@ PATIENCE = 10  # rounds (a twentieth of the time budget each) without a better v
 BCD_LAYERS, BCD_UPDATES = 6, 160  # updates of each layer, which cost next to nothing; no gradient crosses the projector
 REALISATIONS = 20
 WIDTHS = (0.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0)  # mm, of the Gaussian filter
-KAPPAS = (0.02, 0.06, 0.2)  # of Bowsher's prior
-TESTS = {
-    "dose 1/3": {"doses": (1 / 3,)},
-    "dose 1": {"doses": (1.0,)},
-    "dose 3": {"doses": (3.0,)},
+KAPPAS = (0.006, 0.02, 0.06, 0.2)  # of Bowsher's prior
+DOSES = {"dose 1/3": 1 / 3, "dose 1": 1.0, "dose 3": 3.0}
+MISMATCHES = {
     "PSF 6.5 mm": {"simulated_fwhm": 6.5},
     "attenuation 0.9": {"attenuation_scale": 0.9},
     "amyloid tracer": {"tracer": "amyloid"},
 }
-"""Scans of the test subject: what differs from the training scans (dose 1, PSF 4.5 mm, the true attenuation, FDG)."""
+"""What differs from the training scans (PSF 4.5 mm, the true attenuation, FDG; all of dose 1)."""
+TESTS = {dose: {"doses": (value,)} for dose, value in DOSES.items()} | {
+    f"{mismatch}, {dose}": settings | {"doses": (value,)}
+    for mismatch, settings in MISMATCHES.items()
+    for dose, value in DOSES.items()
+}
+"""Scans of the test subject: every dose as trained, and with every mismatch."""
 
 
 @dataclass(frozen=True)
@@ -116,15 +121,14 @@ def train_job(job, scan_folder=None):
     return TrainedNetwork(model, chosen, {}), history.updates[-1], history.seconds[-1]
 
 
-def test_scans(test, settings, scan_folder=None):
+def test_scans(test, settings, scan_folder=None, workers=1):
     """Twenty realisations of one slice of the test subject, with the standard lesions in PET and MR."""
     from pettutor.networks.training.simulated_scans import simulate_scans
 
     settings = replace(
-        settings, heights=(0.0,), doses=(1.0,), realisations=REALISATIONS, lesions="standard", lesions_in="both"
+        settings, heights=(0.0,), realisations=REALISATIONS, lesions="standard", lesions_in="both", **TESTS[test]
     )
-    subject = recipe("ced").subjects.test
-    return simulate_scans(subject, replace(settings, **TESTS[test]), folder=scan_folder, workers=1)
+    return simulate_scans(recipe("ced").subjects.test, settings, folder=scan_folder, workers=workers)
 
 
 def figures(images, scans):
@@ -148,18 +152,22 @@ def figures(images, scans):
     }
 
 
-def baseline_rows(scan_folder=None):
-    """MLEM with every Gaussian filter, and Bowsher's MAP, on all test scans: a list of dict."""
+def baseline_path(test):
+    """File of the figures of what is not trained, on one kind of scan."""
+    return f"baselines-{'-'.join(re.findall('[a-z0-9]+', test.lower()))}.json"
+
+
+def baseline_rows(test, scan_folder=None):
+    """MLEM with every Gaussian filter, and Bowsher's MAP, on one kind of scan: a list of dict."""
+    scans = test_scans(test, recipe("ced").scans, scan_folder)
+    grid = grid_of("slab")
     rows = []
-    for test in TESTS:
-        scans = test_scans(test, recipe("ced").scans, scan_folder)
-        grid = grid_of("slab")
-        for width in WIDTHS:
-            images = [gaussian_filter(scan.start, width, grid) if width else scan.start for scan in scans]
-            rows.append({"network": "Gaussian", "setting": width, "test": test} | figures(images, scans))
-        for kappa in KAPPAS:
-            images = [bowsher_map(scan, kappa) for scan in scans]
-            rows.append({"network": "Bowsher", "setting": kappa, "test": test} | figures(images, scans))
+    for width in WIDTHS:
+        images = [gaussian_filter(scan.start, width, grid) if width else scan.start for scan in scans]
+        rows.append({"network": "Gaussian", "setting": width, "test": test} | figures(images, scans))
+    for kappa in KAPPAS:
+        images = [bowsher_map(scan, kappa) for scan in scans]
+        rows.append({"network": "Bowsher", "setting": kappa, "test": test} | figures(images, scans))
     return rows
 
 
@@ -187,6 +195,13 @@ def run_job(job, folder, scan_folder=None):
     write(path, [common | {"test": test} | test_network(network, test, scan_folder) for test in TESTS])
 
 
+def run_baselines(test, folder, scan_folder=None):
+    """Write what the methods that are not trained reach on one kind of scan; nothing where it is there."""
+    path = Path(folder) / baseline_path(test)
+    if not path.exists():
+        write(path, baseline_rows(test, scan_folder))
+
+
 def write(path, rows):
     """Write rows as JSON, whole or not at all."""
     with whole_file(path) as file:
@@ -197,18 +212,21 @@ def collect(folder):
     """The table of all that is in a folder: one row a network and kind of scan, and those of the baselines."""
     import pandas as pd
 
-    paths = [Path(folder) / name for name in ("baselines.json", *(job.path for job in jobs()))]
+    paths = [Path(folder) / name for name in (*map(baseline_path, TESTS), *(job.path for job in jobs()))]
     rows = [row for path in paths if path.exists() for row in json.loads(path.read_text(encoding="utf-8"))]
     table = pd.DataFrame(rows)
+    table["dose"] = [TESTS[test]["doses"][0] for test in table["test"]]
+    table["mismatch"] = [test.rpartition(", ")[0] or "none" for test in table["test"]]
     numbers = table.select_dtypes("float64").columns
     return table.astype(dict.fromkeys(numbers, "float32"))
 
 
 def keep(folder):
     """Keep the table of a finished run in the package."""
-    missing = [job.path for job in jobs() if not (Path(folder) / job.path).exists()]
+    wanted = [*(job.path for job in jobs()), *map(baseline_path, TESTS)]
+    missing = [name for name in wanted if not (Path(folder) / name).exists()]
     if missing:
-        raise ValueError(f"{folder}: expected {len(jobs())} networks, {len(missing)} are missing: {missing[0]} …")
+        raise ValueError(f"{folder}: expected {len(wanted)} files, {len(missing)} are missing: {missing[0]} …")
     path = FOLDER / "regimes.parquet"
     collect(folder).to_parquet(path, index=False, compression="zstd")
     return path
@@ -228,10 +246,10 @@ def main(folder, workers=1):
         simulate_scans(chosen.subjects.training, chosen.scans, workers=workers)
         simulate_scans(chosen.subjects.validation, chosen.validation_scans(), workers=workers)
         for test in TESTS:
-            test_scans(test, settings)
-    if not (folder / "baselines.json").exists():
-        write(folder / "baselines.json", baseline_rows())
-    Parallel(n_jobs=workers, verbose=10)(delayed(run_job)(job, folder) for job in jobs())
+            test_scans(test, settings, workers=workers)
+    work = [delayed(run_job)(job, folder) for job in jobs()]
+    work += [delayed(run_baselines)(test, folder) for test in TESTS]
+    Parallel(n_jobs=workers, verbose=10)(work)
     print(f"kept in {keep(folder)}")
 
 

@@ -51,8 +51,9 @@ def stored_regimes():
     Returns
     -------
     pandas.DataFrame
-        One row a network and kind of test scan: ``network, subjects, seed, budget, updates, seconds, test`` and means
-        over twenty realisations: ``nrmse`` (% of the head's root mean square), ``grey``, ``hot``, ``cold`` (contrast
+        One row a network and kind of test scan: ``network, subjects, seed, budget, updates, seconds, test`` (its name),
+        ``dose`` (that trained at is 1), ``mismatch`` ("none", or what differs from the training scans) and means over
+        twenty realisations: ``nrmse`` (% of the head's root mean square), ``grey``, ``hot``, ``cold`` (contrast
         recovery coefficients), ``std`` (noise of the white matter, a share), ``white_bias`` (%). The rows of "Gaussian"
         (setting: mm) and "Bowsher" (setting: kappa) need no training.
     """
