@@ -241,6 +241,27 @@ def test_diprecon_at_equal_noise():
     between("DIPRecon as published", "dictionary MAP", "grey matter", -0.013, -0.009, 3)
 
 
+def test_seeds_of_diprecon_as_published():
+    """Below kernel EM in 16 mm with every seed; against dictionary learning in grey matter the seed decides."""
+    rows = pt.course.stored_rows("side_by_side")
+    paths = [rows[rows["method"] == "DIPRecon as published"]]
+    paths += [path for _, path in pt.course.stored_rows("dip_seeds").groupby("setting")]
+    assert len(paths) == 3 and all(len(path) == len(paths[0]) for path in paths)
+
+    def differences(other, region):
+        """At the noise that each seed has where its error is least."""
+        theirs = rows[(rows["method"] == other) & (rows["region"] == region)]
+        for path in paths:
+            mine = path[path["region"] == region]
+            best = mine.groupby("iteration")[["nrmse", "std"]].mean().sort_values("nrmse").iloc[0]
+            yield float(pt.measures.compare_at_equal_noise(mine, theirs, float(best["std"]))["difference"][0])
+
+    assert list(differences("kernel EM", "lesion 1")) == pytest.approx([-0.081, -0.072, -0.068], abs=0.001)
+    assert list(differences("kernel EM", "lesion 2")) == pytest.approx([0.007, 0.027, 0.030], abs=0.001)
+    assert list(differences("Bowsher MAP", "lesion 1")) == pytest.approx([0.003, 0.030, 0.033], abs=0.001)
+    assert list(differences("dictionary MAP", "grey matter")) == pytest.approx([-0.011, 0.010, 0.011], abs=0.001)
+
+
 @pytest.fixture(scope="module")
 def regimes():
     """The networks of the map of regimes: error less the best Gaussian's, contrast above it at equal noise."""
