@@ -3,6 +3,7 @@
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 
 import numpy as np
 
@@ -41,10 +42,11 @@ def share_out(task, jobs):
             future.cancel()  # after an error or Ctrl-C: what has not begun need not
 
 
+@lru_cache(maxsize=256)  # a small projection takes a hundredth of a second, and its pieces are always the same
 def parts(size, count):
     """Split range(size) into at most ``count`` even pieces (begin, end)."""
     edges = np.linspace(0, size, min(size, count) + 1).round().astype(int)
-    return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
+    return tuple(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
 
 
 def reorder(source, target):

@@ -223,6 +223,14 @@ def test_the_error_of_a_difference_is_what_repeating_it_shows():
             lambda *a: measures.compare_at_equal_noise(rows([0.1, 0.2], [[1, 2], [3, 4]], "a")[:3], None, 0.1),
             "first: expected the same realisations at every point",
         ),
+        (
+            lambda *a: measures.compare_at_equal_noise(rows([0.1], [[1, 2]], "a", [4, 4]), None, 0.1),
+            "expected each realisation once at a point",
+        ),
+        (
+            lambda *a: measures.compare_at_equal_noise(rows([0.1], [[1, 2]], "a").assign(std=[0.1, 0.2]), None, 0.1),
+            "expected one noise .std. for all realisations at a point",
+        ),
     ],
 )  # fmt: skip
 def test_refuses(problem, call, message):

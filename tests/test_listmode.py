@@ -383,7 +383,7 @@ def test_nothing_is_written_outside_arrays(tmp_path):
         "            Z.T(Z(np.ones(grid.shape, np.float32)))\n"
         "print('checked')"
     )
-    assert run(code, NUMBA_BOUNDSCHECK="1", NUMBA_CACHE_DIR=str(tmp_path)).strip() == b"checked"
+    assert run(code, NUMBA_BOUNDSCHECK="1", NUMBA_OPT="1", NUMBA_CACHE_DIR=str(tmp_path)).strip() == b"checked"
 
 
 class CpuInsteadOfCuda:

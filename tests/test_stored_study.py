@@ -63,6 +63,7 @@ def test_the_study_of_networks_can_be_made_again(tmp_path):
         assert found == pytest.approx(expected, rel=5e-3, abs=5e-3, nan_ok=True)
 
 
+@pytest.mark.slow
 def test_the_study_of_diprecon_can_be_made_again(tmp_path):
     """On the first scan, to the fifth iteration, as well as that goes: in the mean over three seeds.
 

@@ -1,6 +1,7 @@
 """The viewer's Python side: coding of volumes, arguments, files; and its JavaScript units, run by node."""
 
 import base64
+import itertools
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from pettutor.geometry import ImageGrid
 from pettutor.view import VolumeViewer, frontend, html, lifetime, volshow
@@ -389,6 +391,36 @@ def test_figure_shows_the_slice_the_right_way_up_and_stays_unknown_to_pyplot(tmp
         viewer.to_figure(frame=4)
     with pytest.raises(ValueError, match="plane: expected one of"):
         viewer.to_figure(plane="oblique")
+
+
+@pytest.mark.parametrize("plane", ["axial", "all"])
+def test_nothing_lies_over_anything_else_in_the_figure(plane):
+    """Captions longer than their picture, volumes of unlike shape, numbers of many digits, units, frames."""
+    wide, tall = ramp(4, 30, 60) / 7200, ramp(4, 60, 20) / 4800
+    volumes = {"a caption that is much longer than its picture": 1e-4 * wide, "tall": 12345 * tall, "wide": wide}
+    sizes = [(2.0, 1.5, 1.0), (1.0, 1.0, 1.5), (2.0, 1.5, 1.1)]
+    figure = volshow(volumes, ncols=2, units="kBq/ml", plane=plane, voxel_size=sizes).to_figure()
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    pictures = [ax for ax in figure.axes if ax.images]
+    bars = [ax for ax in figure.axes if not ax.images]
+    assert len(pictures) == (3 if plane == "axial" else 9) and len(bars) == 3
+    boxes = [thing.get_window_extent(renderer) for ax in pictures for thing in (ax, ax.title)]
+    boxes += [ax.get_tightbbox(renderer) for ax in bars]
+    assert all(figure.bbox.padded(1).contains(*corner) for box in boxes for corner in box.corners())
+    for one, other in itertools.combinations(boxes, 2):
+        assert not one.padded(-1).overlaps(other.padded(-1))
+    for ax in pictures:  # a picture fills its place: voxels are as wide as they are long
+        across, down = (abs(b - a) for a, b in (ax.get_xlim(), ax.get_ylim()))
+        box = ax.get_window_extent(renderer)
+        assert box.height / box.width == pytest.approx(down / across, rel=1e-6)
+
+
+def test_the_number_of_the_frame_stands_above_the_figure():
+    figure = volshow(ramp(2, 3, 4, 5), labels=["one", "two"]).to_figure(frame=1)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    (above,) = figure.texts
+    assert above.get_text() == "two"
+    assert all(above.get_window_extent(renderer).y0 >= ax.get_tightbbox(renderer).y1 for ax in figure.axes)
 
 
 def test_moving_from_python_is_checked():

@@ -217,17 +217,23 @@ def _interpolated(noise, values, wanted):
 
 def _path(rows, value, name):
     """(noise (point,), values (point, realisation), realisations) of one method's rows, in their order."""
+    import pandas
+
     _check_columns(rows, ("realisation", "std", value), name)
     _check_single(rows, name)
-    curve_table(rows if value == "crc" else rows.assign(crc=rows[value]))  # its checks
-    groups = [group.set_index("realisation") for _, group in rows.groupby(_keys(rows), sort=False, dropna=False)]
-    known = groups[0].index.sort_values() if groups else rows.index
-    if not all(group.index.sort_values().equals(known) for group in groups) or not len(known):
+    point = rows.groupby(_keys(rows), sort=False, dropna=False).ngroup().to_numpy()
+    known = pandas.Index(rows["realisation"].unique()).sort_values()
+    order, shape = np.lexsort((rows["realisation"], point)), (point.max(initial=-1) + 1, len(known))
+    whole = len(rows) == np.prod(shape) > 0
+    if not whole or (rows["realisation"].to_numpy()[order].reshape(shape) != known.to_numpy()).any():
+        curve_table(rows.assign(crc=rows[value]))  # names a realisation that comes twice
         raise ValueError(f"{name}: expected the same realisations at every point")
-    noise = np.array([group["std"].iloc[0] for group in groups], np.float64)
-    values = np.array([group[value].loc[known].to_numpy(np.float64) for group in groups])
+    noise, values = (rows[column].to_numpy(np.float64)[order].reshape(shape) for column in ("std", value))
     if not (np.isfinite(noise).all() and np.isfinite(values).all()):
         raise ValueError(f"{name}: expected finite std and {value}")
+    if (noise != noise[:, :1]).any():
+        curve_table(rows.assign(crc=rows[value]))  # names the point
+    noise = noise[:, 0]
     return noise, values, known
 
 
