@@ -718,14 +718,14 @@ def check_figures(network, folder, tolerance=0.005):
 
 
 def networks_of_the_same_scans():
-    """The stored networks, those together that are tested on the same scans: a volume takes half a minute.
+    """The stored networks, those together that are tested on the same scans.
 
-    The larger ones through the projections of a whole volume take another; BCD-Net stands for them in every run.
+    A volume takes half a minute, and so do most networks that project it: BCD-Net stands for volumes in every run.
     """
     together = {}
     for name, size in stored_networks():
         rows = json.loads(record_path(name, size).read_text(encoding="utf-8"))["test"]["rows"]
-        slow = size == "mini" and name in ("em_net", "fbsem_net", "mapem_net")
+        slow = size == "mini" and name != "bcd_net"
         together.setdefault((size, rows[0]["key"], slow), []).append(name)
     return [
         pytest.param(names, size, id=f"{size}-{'-'.join(names)}", marks=[pytest.mark.slow] * slow)
