@@ -40,20 +40,8 @@ def test_on_another_backend(backend):
     if default_backend() == backend:
         pytest.skip(f"{backend} is the backend that the tests ran on already")
     here = Path(__file__).parent
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-n",
-        "0",
-        "-q",
-        "-x",
-        "-p",
-        "no:cacheprovider",
-        "-k",
-        f"not {LEFT_OUT}",
-        *TESTS,
-    ]
+    options = ["-n", "0", "-q", "-x", "-p", "no:cacheprovider", "-k", f"not {LEFT_OUT}"]
+    command = [sys.executable, "-m", "pytest", *options, *TESTS]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=500, cwd=here, env=os.environ | {"KERAS_BACKEND": backend}
     )

@@ -119,6 +119,7 @@ def same_results(study, other):
         assert (kept[0] == kept[1]).all()
 
 
+@pytest.mark.slow
 def test_four_workers_and_their_deaths(alone, tmp_path, preload):
     """Some cells end their worker, once or always; every other cell is computed, and once."""
     faulty = {"algorithm": "osem", "subsets": [2, 3, 4, 5, 6, 7, 1000], "iterations": 1}
@@ -151,6 +152,7 @@ def attempts(folder, subsets):
     return len(list((folder / f"subsets-{subsets}").iterdir()))
 
 
+@pytest.mark.slow
 def test_a_worker_is_stopped_by_its_memory_limit(tmp_path, preload, monkeypatch):
     """Its cell is tried once more and fails; the others are done; one worker with the memory of two computes it."""
     monkeypatch.setattr(distributed.system, "MEMORY_LIMIT", 2 * 0.8e9 / 0.9)

@@ -718,34 +718,22 @@ def check_figures(network, folder, tolerance=0.005):
 
 
 def networks_of_the_same_scans():
-    """The stored networks, those together that are tested on the same scans.
-
-    A volume takes half a minute, and so do most networks that project it: BCD-Net stands for volumes in every run.
-    """
+    """The stored networks, those together that are tested on the same scans: a volume takes half a minute."""
     together = {}
     for name, size in stored_networks():
         rows = json.loads(record_path(name, size).read_text(encoding="utf-8"))["test"]["rows"]
-        slow = size == "mini" and name != "bcd_net"
-        together.setdefault((size, rows[0]["key"], slow), []).append(name)
-    return [
-        pytest.param(names, size, id=f"{size}-{'-'.join(names)}", marks=[pytest.mark.slow] * slow)
-        for (size, _, slow), names in together.items()
-    ]
+        together.setdefault((size, rows[0]["key"]), []).append(name)
+    return [pytest.param(names, size, id=f"{size}-{'-'.join(names)}") for (size, _), names in together.items()]
 
 
 @needs_keras
 @pytest.mark.parametrize(("names", "size"), networks_of_the_same_scans())
 def test_stored_networks_reach_their_figures(names, size, folder):
     for name in names:
-        assert check_figures(pretrained(name, size), folder) >= 1
-
-
-@needs_keras
-@pytest.mark.parametrize(("name", "size"), stored_networks())
-def test_stored_networks_are_small_and_made_by_their_recipes(name, size):
-    assert weights_path(name, size).stat().st_size < 1_000_000
-    network = pretrained(name, size)
-    assert network.recipe == recipe(name, size), f"{name}: the recipe has changed since the network was trained"
+        assert weights_path(name, size).stat().st_size < 1_000_000
+        network = pretrained(name, size)
+        assert network.recipe == recipe(name, size), f"{name}: the recipe has changed since the network was trained"
+        assert check_figures(network, folder) >= 1
 
 
 @pytest.mark.parametrize("size", SIZES)

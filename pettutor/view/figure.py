@@ -1,6 +1,7 @@
 """The panels on paper: a matplotlib figure of one position, made without pyplot, so that nothing stays open."""
 
 import io
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,49 +21,67 @@ def plane_names(plane):
 WIDEST, TALLEST, LINE, BAR, UNIT, LETTER, GAP = 3.0, 3.6, 0.17, 0.65, 0.2, 0.075, 0.08
 
 
+class Picture(NamedTuple):
+    """One plane of one panel, and where it is cut."""
+
+    viewer: object
+    panel: object
+    plane: str
+    position: tuple  # (z, y, x), mm
+    frame: int
+    has_bar: bool
+
+
 def make_figure(viewer, *, plane, position, frame, frame_label=None, beside=None):
     """Return a ``matplotlib.figure.Figure`` with one picture a panel and plane.
 
-    ``beside``: another viewer and its position, whose first panel comes last.
+    ``position``: (z, y, x), mm. ``beside``: another viewer and its position, whose first panel comes last.
     """
     from matplotlib.figure import Figure
 
-    planes, panels = plane_names(plane), viewer.panels
-    pictures = [(viewer, panel, name, position, frame, name == planes[-1]) for panel in panels for name in planes]
+    planes = plane_names(plane)
+    pictures = [
+        Picture(viewer, panel, name, position, frame, panel.colorbar and name == planes[-1])
+        for panel in viewer.panels
+        for name in planes
+    ]
     columns = viewer.ncols if len(planes) == 1 else len(planes)
     if beside is not None:
-        pictures.append((beside[0], beside[0].panels[0], "axial", beside[1], 0, True))
+        other, place = beside
+        pictures.append(Picture(other, other.panels[0], "axial", place, 0, other.panels[0].colorbar))
         columns += 1
     places, tallest, whole = _layout(pictures, columns, above=0.3 if frame_label else GAP)
     figure = Figure(figsize=whole)
     axes = [_add_axes(figure, *place) for place in places]
     for ax, (left, top, width, _), row, picture in zip(axes, places, tallest, pictures, strict=True):
-        shown_by, panel, name, *where, last = picture
         ax.set_axis_off()
-        image = _draw(ax, shown_by, panel, name, *where)
-        if image is not None and panel.colorbar and last:
+        image = _draw(ax, *picture[:5])
+        if image is not None and picture.has_bar:
             beside_it = _add_axes(figure, left + width + 0.06, top + 0.075 * row, 0.1, 0.85 * row)
-            _draw_colour_bar(beside_it, image, panel.unit)
+            _draw_colour_bar(beside_it, image, picture.panel.unit)
     if frame_label:
         figure.suptitle(frame_label, fontsize=10, y=1 - 0.05 / whole[1], va="top")
     return figure
 
 
 def _layout(pictures, columns, above):
-    """Left, top, width and height of every picture, the tallest's height in its row, and the whole's size, inches."""
-    extents = [_extent(panel.grid, name) for _, panel, name, *_ in pictures]
+    """Left, top, width and height of every picture, the tallest's height in its row, and the whole's size, inches.
+
+    ``above``: what stays free above the first row, inches.
+    """
+    extents = [_extent(picture.panel.grid, picture.plane) for picture in pictures]
     ratio = max(height / width for width, height in extents)
     widest = min(WIDEST, TALLEST / max(ratio, 0.3))
     scales = [min(widest / width, widest * ratio / height) for width, height in extents]
     sizes = [(scale * width, scale * height) for scale, (width, height) in zip(scales, extents, strict=True)]
     lefts, right = [], GAP
     for column in range(min(columns, len(pictures))):
-        here = [(panel, last and panel.colorbar) for _, panel, *_, last in pictures[column::columns]]
-        bar = max(BAR + (UNIT if panel.unit else 0) if has_bar else 0 for panel, has_bar in here)
-        beyond = max(0, LETTER * max(len(panel.title) for panel, _ in here) - widest) / 2  # of a long caption
+        here = pictures[column::columns]
+        bar = max(BAR + (UNIT if picture.panel.unit else 0) if picture.has_bar else 0 for picture in here)
+        beyond = max(0, LETTER * max(len(picture.panel.title) for picture in here) - widest) / 2  # of a long caption
         lefts.append(right + beyond)
         right += beyond + widest + max(beyond, bar) + GAP
-    caption = LINE * max(_caption(panel, "").count("\n") + 1 for _, panel, *_ in pictures) + 0.1
+    caption = LINE * max(_caption(picture.panel, "").count("\n") + 1 for picture in pictures) + 0.1
     places, tallest = [], []
     for begin in range(0, len(pictures), columns):
         row = sizes[begin : begin + columns]
