@@ -293,6 +293,20 @@ def regimes():
     return networks
 
 
+def test_what_is_not_trained_was_tried_beyond_its_best():
+    """Every filter and every strength of Bowsher's prior: the best is nowhere at the end of what was tried.
+
+    But no filter at all, which is the end of all filters: best at three times the dose where the attenuation is wrong.
+    """
+    table = pt.course.stored_regimes()
+    for network, tried in (("Gaussian", 10), ("Bowsher", 6)):
+        errors = table[table["network"] == network].pivot(index="test", columns="setting", values="nrmse")
+        assert errors.shape == (12, tried) and not errors.isna().any().any()
+        best = errors.idxmin(axis=1)
+        lowest = errors.columns[0]
+        assert (lowest == 0 or lowest < best.min()) and best.max() < errors.columns[-1], network
+
+
 def in_every_regime(networks, column):
     """A row a mismatch, dose and number of subjects, a column a network: means over the seeds."""
     found = networks.groupby(["mismatch", "dose", "subjects", "who"])[column].mean().unstack()

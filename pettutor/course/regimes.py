@@ -37,7 +37,7 @@ PATIENCE = 10  # rounds (a twentieth of the time budget each) without a better v
 BCD_LAYERS, BCD_UPDATES = 6, 160  # updates of each layer, which cost next to nothing; no gradient crosses the projector
 REALISATIONS = 20
 WIDTHS = (0.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0)  # mm, of the Gaussian filter
-KAPPAS = (0.006, 0.02, 0.06, 0.2)  # of Bowsher's prior
+KAPPAS = (0.002, 0.006, 0.02, 0.06, 0.2, 0.6)  # of Bowsher's prior
 DOSES = {"dose 1/3": 1 / 3, "dose 1": 1.0, "dose 3": 3.0}
 MISMATCHES = {
     "PSF 6.5 mm": {"simulated_fwhm": 6.5},
