@@ -1,5 +1,7 @@
 """The CED and its training; which Keras backend is chosen."""
 
+import contextlib
+import gc
 import os
 import subprocess
 import sys
@@ -252,6 +254,31 @@ def test_what_is_missing_is_said_with_the_command(installed, names, word):
     with pytest.raises(ImportError, match=word) as caught:
         networks.choose_backend()
     assert 'pip install "pettutor[cpu]"' in str(caught.value)
+
+
+@pytest.mark.parametrize("collects", [True, False])
+@pytest.mark.parametrize("fails", [True, False])
+def test_garbage_is_sought_again_after_an_import(monkeypatch, collects, fails):
+    at_exit = []
+    monkeypatch.setattr(backend.atexit, "register", at_exit.append)
+    before = gc.isenabled()
+    try:
+        (gc.enable if collects else gc.disable)()
+        with contextlib.suppress(ImportError), backend.no_search_for_garbage():
+            assert not gc.isenabled()
+            if fails:
+                raise ImportError("broken")
+        assert gc.isenabled() == collects and at_exit == ([] if fails else [gc.freeze])
+    finally:
+        (gc.enable if before else gc.disable)()
+
+
+@needs_keras
+def test_what_is_installed_is_looked_at_once(monkeypatch):
+    """Layers load Keras for every batch; to search the installed packages takes a millisecond."""
+    backend.load_keras()
+    monkeypatch.setattr(backend, "tensorflow_builds", lambda: pytest.fail("looked again"))
+    assert backend.load_keras() is sys.modules["keras"]
 
 
 def test_two_builds_of_tensorflow_are_found(monkeypatch):

@@ -26,7 +26,8 @@ _BACKEND = {
     "torch": "import torch as b; devices = ['CPU'] + ['GPU'] * b.cuda.device_count()",
 }
 _KERAS = """
-import json, numpy as np
+import atexit, gc, json, numpy as np
+gc.disable(); atexit.register(gc.freeze)  # a million objects, none of them garbage
 {backend}
 found = {{"version": b.__version__, "devices": devices}}
 try:

@@ -1,5 +1,8 @@
 """Which Keras backend runs: chosen before Keras is imported, said once, and never by accident."""
 
+import atexit
+import contextlib
+import gc
 import os
 import sys
 import warnings
@@ -79,24 +82,44 @@ def load_keras():
         Nothing to run on, or a backend that is installed but does not start.
     """
     name = choose_backend()
-    builds = tensorflow_builds() if name == "tensorflow" else ()
-    if len(builds) > 1 and "tensorflow" not in sys.modules:
+    # layers call this for every batch: what is installed is looked at before the first import only
+    if name == "tensorflow" and name not in sys.modules and len(builds := tensorflow_builds()) > 1:
         warnings.warn(_two_builds(builds), stacklevel=2)
     # a TensorFlow that is there already has not read what is set now; the second call finds it set
     too_late = name == "tensorflow" and name in sys.modules and "TF_FORCE_GPU_ALLOW_GROWTH" not in os.environ
     for variable, value in _QUIET.items():
         os.environ.setdefault(variable, value)
-    if "keras" not in sys.modules:
+    first = "keras" not in sys.modules
+    if first:
         os.environ["KERAS_BACKEND"] = name
     try:
-        import keras
+        with no_search_for_garbage() if first else contextlib.nullcontext():
+            import keras
     except Exception as error:  # a broken backend raises what it likes
+        builds = tensorflow_builds() if name == "tensorflow" else ()
         hint = _two_builds(builds) if len(builds) > 1 else f"this installs it anew: {INSTALL} --force-reinstall"
         raise ImportError(f"Keras on {name} is installed but does not start ({error}); {hint}") from error
     if too_late:
         _let_memory_grow()
     announce_once(f"networks on Keras {keras.__version__}, backend {name}")
     return keras
+
+
+@contextlib.contextmanager
+def no_search_for_garbage():
+    """Import a large library: garbage is sought neither meanwhile nor when the process ends.
+
+    A backend of Keras makes a million objects, all of which stay. To search them takes a quarter of the time of a
+    process that does little else.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+    atexit.register(gc.freeze)
 
 
 def _let_memory_grow():
