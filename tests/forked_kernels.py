@@ -57,11 +57,6 @@ def start_kernel(folder, timeout):
     return manager, client
 
 
-def file_backed(kernel):
-    """Bytes of the libraries' files in memory, of which a kernel (`psutil.Process`) counts only what it has used."""
-    return kernel.parent().memory_info().shared
-
-
 class _Provisioner(LocalProvisioner):
     async def launch_kernel(self, cmd, **settings):
         context = multiprocessing.get_context("forkserver")
