@@ -206,7 +206,14 @@ class _Plan(NamedTuple):
         return LinearUpsampling(self.factors[number], name=f"enlarge_{number + 1}")(x)
 
     def pad(self, x):
-        return self._layer("ZeroPadding")(self.padding, name="pad")(x) if np.any(self.padding) else x
+        if not np.any(self.padding):
+            return x
+        # On processors with AVX-512 or AVX-VNNI TensorFlow (2.21) makes one step of a padding and the 3-D convolution
+        # after it, and forgets the zeros that padding="same" adds of its own. What is cut off again keeps them apart.
+        more = (1,) + (0,) * (len(self.padding) - 1)
+        widths = tuple((before + n, after) for (before, after), n in zip(self.padding, more, strict=True))
+        x = self._layer("ZeroPadding")(widths, name="pad_with_one_more")(x)
+        return self._layer("Cropping")(tuple((n, 0) for n in more), name="pad")(x)
 
     def crop(self, x):
         return self._layer("Cropping")(self.padding, name="crop")(x) if np.any(self.padding) else x
