@@ -3,8 +3,8 @@
 A line meets rows of voxels, one walk plane after the other, as in the sinogram projector; here each row belongs to one
 event only, so an event is the sum over its rows of (pixels of the transaxial footprint) x (voxels of the axial one).
 The adjoint adds to the same voxels with the same weights. The rows come from `trace` and `axial_taps`, which the
-sinogram projector uses too; for Joseph's method, where a row has two pixels of two voxels, plain vector code makes them
-several times as fast (`_points`).
+sinogram projector uses too, or several times as fast from plain vector code where a plane has a fixed form
+(event_rows.py, pairs.py).
 
 The image is laid out with the axial index contiguous, (y, x, z), so that the voxels of a row share a cache line; steep
 lines get the layout (z, x, y). A border of zeros saves all tests at the edges of the grid.
@@ -14,11 +14,7 @@ import numpy as np
 
 from pettutor.projector.compiling import compiled, first_call_told
 from pettutor.projector.event_rows import (
-    AHEAD,
     CHORDS,
-    ONE,
-    OTHER,
-    PLANES,
     TUBES,
     WEIGHTS,
     chords,
@@ -32,43 +28,13 @@ from pettutor.projector.event_rows import (
 )
 from pettutor.projector.events import FLAT_X, FLAT_Y, STEEP
 from pettutor.projector.footprints import POINT
+from pettutor.projector.pairs import AHEAD, ONE, PLANES, add_pairs, sum_pairs
 from pettutor.projector.timing import time_table
 from pettutor.projector.vectors import FEW, blend, deposit, prefetch_few
 from pettutor.threads import parts, reorder, share_out, thread_count
 
 BORDER = 2  # pixels of zeros round the image, at least
-ONE_ON = np.uint64(1)  # unsigned: no test for negative indices
 STRIPES = 1  # stripes a thread in the adjoint: a line is begun anew in each of them
-
-
-@compiled
-def _pairs_forward(image, base, count, room):
-    """Sum over ``count`` planes of the four weights times their voxels."""
-    _, whole, weights = room
-    total = np.float32(0)
-    for r in range(count):
-        prefetch_few(image, base + whole[ONE + r + AHEAD])
-        prefetch_few(image, base + whole[OTHER + r + AHEAD])
-        n, m = np.uint64(base + whole[ONE + r]), np.uint64(base + whole[OTHER + r])
-        w = WEIGHTS + r
-        total += weights[w] * image[n] + weights[w + PLANES] * image[n + ONE_ON]
-        total += weights[w + 2 * PLANES] * image[m] + weights[w + 3 * PLANES] * image[m + ONE_ON]
-    return total
-
-
-@compiled
-def _pairs_adjoint(value, base, count, room, image):
-    """Add ``value`` times the four weights to their voxels, plane by plane."""
-    _, whole, weights = room
-    for r in range(count):
-        prefetch_few(image, base + whole[ONE + r + AHEAD])
-        prefetch_few(image, base + whole[OTHER + r + AHEAD])
-        n, m = np.uint64(base + whole[ONE + r]), np.uint64(base + whole[OTHER + r])
-        w = WEIGHTS + r
-        image[n] += value * weights[w]
-        image[n + ONE_ON] += value * weights[w + PLANES]
-        image[m] += value * weights[w + 2 * PLANES]
-        image[m + ONE_ON] += value * weights[w + 3 * PLANES]
 
 
 @compiled
@@ -133,7 +99,7 @@ def forward_events(image, layout, footprint, time, lines, axial, times, chosen, 
                         points(line, course, first, count, layout, time, times[e], room)
                     else:
                         chords(line, course, first, count, layout, time, times[e], room)
-                    total += _pairs_forward(image, base, count, room)
+                    total += sum_pairs(image, base, room[1], room[2], WEIGHTS, count)
         values[(course.start - places[0]) // places[1]] = total
 
 
@@ -174,7 +140,7 @@ def adjoint_events(values, layout, footprint, time, lines, axial, times, chosen,
                     points(line, course, first, count, layout, time, times[e], room)
                 else:
                     chords(line, course, first, count, layout, time, times[e], room)
-                _pairs_adjoint(value, base, count, room, image)
+                add_pairs(value, image, base, room[1], room[2], WEIGHTS, count)
 
 
 def _layouts(grid, footprint):

@@ -18,15 +18,13 @@ import numpy as np
 
 from pettutor.projector.compiling import compiled
 from pettutor.projector.footprints import CHORD, TUBE, Footprint
+from pettutor.projector.pairs import AHEAD, ONE, OTHER, PLANES
 from pettutor.projector.timing import cumulative
 from pettutor.projector.tracing import LEAST, axial_taps, new_rows, new_taps, trace
 from pettutor.projector.vectors import FEW
 
 PAIRS, TUBES, CHORDS = 0, 1, 2
-PLANES = 128  # walk planes at a time
-AHEAD = 16  # planes between asking for their voxels and using them
-# Pieces of the room, PLANES numbers each. Whole numbers: the first voxel of either row of a plane.
-ONE, OTHER = 0, PLANES
+# Pieces of the room, PLANES numbers each. Whole numbers: the first voxel of either row of a plane (ONE, OTHER).
 # Weights of PAIRS (of the first and the next voxel of either row), or pixels and voxels of TUBES; then what they need.
 SHARE, SECOND, LEFT, WIDTH, ABOVE, WEIGHTS = 0, PLANES, 2 * PLANES, 3 * PLANES, 4 * PLANES, 5 * PLANES
 # Positions along the line: where it enters the plane, passes from pixel to pixel, leaves

@@ -4,7 +4,7 @@ Projecting, back projecting and mixing voxels are all the same step: to LANES ne
 weighted runs of LANES numbers of another. Written as a loop in numba, LLVM has to test at run time whether the arrays
 overlap, and to keep the sum in memory; for runs as short as a scanner's planes that costs several times the arithmetic.
 So the step is written in LLVM's own vector type. It compiles for every processor that numba knows. List mode has the
-same step for a few voxels only (`blend`, `deposit`).
+same step for a few voxels only (`blend`, `deposit`), and one of its own, which is in pairs.py.
 """
 
 import os
@@ -25,16 +25,17 @@ _FEW_FLOATS = ir.VectorType(ir.FloatType(), FEW)
 _IMAGE_FLOATS = ir.VectorType(ir.FloatType(), IMAGES)
 
 
-def _data(context, builder, array_type, array):
+def data_of(context, builder, array_type, array):
+    """Pointer to the first number of a numba array."""
     return context.make_array(array_type)(context, builder, array).data
 
 
-def _run_at(builder, data, index, run=_FLOATS):
+def run_at(builder, data, index, run=_FLOATS):
     """Pointer to the LANES numbers that begin at ``index`` (or to a shorter run)."""
     return builder.bitcast(builder.gep(data, [index]), ir.PointerType(run))
 
 
-def _splat(builder, value, run=_FLOATS):
+def splat(builder, value, run=_FLOATS):
     """LANES times the same number (or fewer times)."""
     undefined = ir.Constant(run, ir.Undefined)
     zeros = ir.Constant(ir.VectorType(ir.IntType(32), run.count), None)
@@ -42,7 +43,8 @@ def _splat(builder, value, run=_FLOATS):
     return builder.shuffle_vector(first, undefined, zeros)
 
 
-def _multiply_add(builder, a, b, c):
+def multiply_add(builder, a, b, c):
+    """a b + c."""
     return builder.fadd(builder.fmul(a, b, flags=("contract",)), c, flags=("contract",))
 
 
@@ -57,9 +59,9 @@ def _combine(typingctx, target, at, source, shift, addresses, weights, first, gr
         kinds = signature.args
         target, at, source, shift, addresses, weights, first, groups, group_step, members, member_step = arguments
         target, source, addresses, weights = (
-            _data(context, builder, kinds[i], a) for i, a in ((0, target), (2, source), (4, addresses), (5, weights))
+            data_of(context, builder, kinds[i], a) for i, a in ((0, target), (2, source), (4, addresses), (5, weights))
         )
-        place = _run_at(builder, target, at)
+        place = run_at(builder, target, at)
         total = cgutils.alloca_once(builder, _FLOATS)
         builder.store(builder.load(place, align=4), total)
         source = builder.gep(source, [shift])
@@ -68,9 +70,9 @@ def _combine(typingctx, target, at, source, shift, addresses, weights, first, gr
             with cgutils.for_range(builder, members) as member:
                 entry = builder.add(begin, builder.mul(member.index, member_step))
                 address = builder.sext(builder.load(builder.gep(addresses, [entry])), ir.IntType(64))
-                weight = _splat(builder, builder.load(builder.gep(weights, [entry])))
-                values = builder.load(_run_at(builder, source, address), align=4)
-                builder.store(_multiply_add(builder, weight, values, builder.load(total)), total)
+                weight = splat(builder, builder.load(builder.gep(weights, [entry])))
+                values = builder.load(run_at(builder, source, address), align=4)
+                builder.store(multiply_add(builder, weight, values, builder.load(total)), total)
         builder.store(builder.load(total), place, align=4)
         return context.get_dummy_value()
 
@@ -83,11 +85,11 @@ def _spread(typingctx, target, at, source, begin, weight):
 
     def generate(context, builder, signature, arguments):
         target, at, source, begin, weight = arguments
-        target = _data(context, builder, signature.args[0], target)
-        source = _data(context, builder, signature.args[2], source)
-        place = _run_at(builder, target, at)
-        values = builder.load(_run_at(builder, source, begin), align=4)
-        total = _multiply_add(builder, _splat(builder, weight), values, builder.load(place, align=4))
+        target = data_of(context, builder, signature.args[0], target)
+        source = data_of(context, builder, signature.args[2], source)
+        place = run_at(builder, target, at)
+        values = builder.load(run_at(builder, source, begin), align=4)
+        total = multiply_add(builder, splat(builder, weight), values, builder.load(place, align=4))
         builder.store(total, place, align=4)
         return context.get_dummy_value()
 
@@ -99,7 +101,7 @@ def _voxel(builder, columns, weights, entry):
     column = builder.load(builder.gep(columns, [entry]))
     whole = ir.IntType(64)
     column = builder.zext(column, whole) if column.type.width < 64 else column
-    weight = _splat(builder, builder.load(builder.gep(weights, [entry])), _IMAGE_FLOATS)
+    weight = splat(builder, builder.load(builder.gep(weights, [entry])), _IMAGE_FLOATS)
     return builder.mul(column, ir.Constant(whole, IMAGES)), weight
 
 
@@ -111,16 +113,16 @@ def _gather_images(typingctx, target, at, source, columns, weights, begin, end):
         kinds = signature.args
         target, at, source, columns, weights, begin, end = arguments
         target, source, columns, weights = (
-            _data(context, builder, kinds[i], a) for i, a in ((0, target), (2, source), (3, columns), (4, weights))
+            data_of(context, builder, kinds[i], a) for i, a in ((0, target), (2, source), (3, columns), (4, weights))
         )
         total = cgutils.alloca_once(builder, _IMAGE_FLOATS)
         builder.store(ir.Constant(_IMAGE_FLOATS, None), total)
         one = ir.Constant(ir.IntType(64), 1)
         with cgutils.for_range_slice(builder, begin, end, one, inc=True) as (entry, _):
             voxel, weight = _voxel(builder, columns, weights, entry)
-            values = builder.load(_run_at(builder, source, voxel, _IMAGE_FLOATS), align=4)
-            builder.store(_multiply_add(builder, weight, values, builder.load(total)), total)
-        builder.store(builder.load(total), _run_at(builder, target, at, _IMAGE_FLOATS), align=4)
+            values = builder.load(run_at(builder, source, voxel, _IMAGE_FLOATS), align=4)
+            builder.store(multiply_add(builder, weight, values, builder.load(total)), total)
+        builder.store(builder.load(total), run_at(builder, target, at, _IMAGE_FLOATS), align=4)
         return context.get_dummy_value()
 
     return signature, generate
@@ -134,14 +136,14 @@ def _scatter_images(typingctx, source, at, target, columns, weights, begin, end)
         kinds = signature.args
         source, at, target, columns, weights, begin, end = arguments
         source, target, columns, weights = (
-            _data(context, builder, kinds[i], a) for i, a in ((0, source), (2, target), (3, columns), (4, weights))
+            data_of(context, builder, kinds[i], a) for i, a in ((0, source), (2, target), (3, columns), (4, weights))
         )
-        values = builder.load(_run_at(builder, source, at, _IMAGE_FLOATS), align=4)
+        values = builder.load(run_at(builder, source, at, _IMAGE_FLOATS), align=4)
         one = ir.Constant(ir.IntType(64), 1)
         with cgutils.for_range_slice(builder, begin, end, one, inc=True) as (entry, _):
             voxel, weight = _voxel(builder, columns, weights, entry)
-            place = _run_at(builder, target, voxel, _IMAGE_FLOATS)
-            builder.store(_multiply_add(builder, weight, values, builder.load(place, align=4)), place, align=4)
+            place = run_at(builder, target, voxel, _IMAGE_FLOATS)
+            builder.store(multiply_add(builder, weight, values, builder.load(place, align=4)), place, align=4)
         return context.get_dummy_value()
 
     return signature, generate
@@ -165,15 +167,15 @@ def _blend(typingctx, source, at, step, count, weights, first, lanes, weight_ste
 
     def generate(context, builder, signature, arguments):
         source, at, step, count, weights, first, lanes, weight_step = arguments
-        source, weights = (_data(context, builder, signature.args[i], arguments[i]) for i in (0, 4))
+        source, weights = (data_of(context, builder, signature.args[i], arguments[i]) for i in (0, 4))
         total = cgutils.alloca_once_value(builder, ir.Constant(_FEW_FLOATS, None))
         builder.store(ir.Constant(_FEW_FLOATS, None), total)
         with cgutils.for_range(builder, count) as row:
             place = builder.add(at, builder.mul(row.index, step))
             weight = builder.load(builder.gep(weights, [builder.add(first, builder.mul(row.index, weight_step))]))
-            values = builder.load(_run_at(builder, source, place, _FEW_FLOATS), align=4)
-            weight = _splat(builder, weight, _FEW_FLOATS)
-            builder.store(_multiply_add(builder, weight, values, builder.load(total)), total)
+            values = builder.load(run_at(builder, source, place, _FEW_FLOATS), align=4)
+            weight = splat(builder, weight, _FEW_FLOATS)
+            builder.store(multiply_add(builder, weight, values, builder.load(total)), total)
         products = builder.fmul(builder.load(total), _few_weights(builder, weights, lanes, weight_step))
         parts = [builder.extract_element(products, ir.Constant(ir.IntType(32), lane)) for lane in range(FEW)]
         return builder.fadd(builder.fadd(parts[0], parts[1]), builder.fadd(parts[2], parts[3]))
@@ -188,17 +190,26 @@ def _deposit(typingctx, value, target, at, step, count, weights, first, lanes, w
 
     def generate(context, builder, signature, arguments):
         value, target, at, step, count, weights, first, lanes, weight_step = arguments
-        target, weights = (_data(context, builder, signature.args[i], arguments[i]) for i in (1, 5))
+        target, weights = (data_of(context, builder, signature.args[i], arguments[i]) for i in (1, 5))
         along = _few_weights(builder, weights, lanes, weight_step)
-        along = builder.fmul(_splat(builder, value, _FEW_FLOATS), along)
+        along = builder.fmul(splat(builder, value, _FEW_FLOATS), along)
         with cgutils.for_range(builder, count) as row:
-            place = _run_at(builder, target, builder.add(at, builder.mul(row.index, step)), _FEW_FLOATS)
+            place = run_at(builder, target, builder.add(at, builder.mul(row.index, step)), _FEW_FLOATS)
             weight = builder.load(builder.gep(weights, [builder.add(first, builder.mul(row.index, weight_step))]))
-            weight = _splat(builder, weight, _FEW_FLOATS)
-            builder.store(_multiply_add(builder, weight, along, builder.load(place, align=4)), place, align=4)
+            weight = splat(builder, weight, _FEW_FLOATS)
+            builder.store(multiply_add(builder, weight, along, builder.load(place, align=4)), place, align=4)
         return context.get_dummy_value()
 
     return signature, generate
+
+
+def ask_for(builder, pointer, more=0):
+    """Have the cache line ``more`` bytes beyond a pointer brought into the cache."""
+    place = builder.gep(builder.bitcast(pointer, _BYTES), [ir.Constant(ir.IntType(64), more)])
+    kind = ir.FunctionType(ir.VoidType(), [_BYTES, *[ir.IntType(32)] * 3])
+    ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    to_read, keep, data = (ir.Constant(ir.IntType(32), n) for n in (0, 3, 1))
+    builder.call(ask, [place, to_read, keep, data])
 
 
 def _prefetcher(numbers):
@@ -209,15 +220,9 @@ def _prefetcher(numbers):
         signature = types.void(array, types.intp)
 
         def generate(context, builder, signature, arguments):
-            pointer = builder.bitcast(
-                builder.gep(_data(context, builder, signature.args[0], arguments[0]), [arguments[1]]), _BYTES
-            )
-            kind = ir.FunctionType(ir.VoidType(), [_BYTES, *[ir.IntType(32)] * 3])
-            ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-            to_read, keep, data = (ir.Constant(ir.IntType(32), n) for n in (0, 3, 1))
+            pointer = builder.gep(data_of(context, builder, signature.args[0], arguments[0]), [arguments[1]])
             for line in range(0, 4 * numbers, 64):
-                place = builder.gep(pointer, [ir.Constant(ir.IntType(64), line)])
-                builder.call(ask, [place, to_read, keep, data])
+                ask_for(builder, pointer, line)
             return context.get_dummy_value()
 
         return signature, generate
