@@ -346,6 +346,15 @@ def test_memory_of_a_call_is_found():
         assert memory.peak_of(lambda: None)[1] < 20e6
 
 
+def test_memory_of_a_call_is_not_what_was_left_before():
+    """100 MB that nobody uses any more, and that Python has not given back."""
+    memory = measuring.HostMemory()
+    left = [np.ones(12_500_000)]
+    left.append(left)
+    del left
+    assert memory.peak_of(lambda: None)[1] < 20e6
+
+
 def test_seconds_leave_the_first_call_and_freeing_out():
     calls, told = [], []
     times = measuring.seconds_of(lambda: calls.append(time.sleep(0.02)), 3, after=told.append)

@@ -57,14 +57,11 @@ class HostMemory:
         self.method = "peak resident memory, reset before each call" if resettable else "resident memory, sampled"
         self._resettable = resettable
         _tidy()
-        self._just_tidied = True
         self.base = _resident()
 
     def peak_of(self, function):
         """Call the function: its result, and the most memory beyond the base while it ran, bytes."""
-        if not self._just_tidied:  # what an earlier call has left
-            _tidy()
-        self._just_tidied = False
+        _tidy()
         if self._resettable:
             self._reset()
             result = function()
