@@ -13,16 +13,24 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from pettutor.projector.vectors import ask_for, data_of, multiply_add, run_at, splat
+from pettutor.projector.vectors import (
+    FEW,
+    FEW_FLOATS,
+    ask_for,
+    data_of,
+    few_weights,
+    multiply_add,
+    run_at,
+    splat,
+    sum_of_few,
+)
 
 PLANES = 128  # walk planes at a time; the pieces of an event's numbers lie so far apart
 AHEAD = 16  # planes between asking for their voxels and using them
-ONE, OTHER = 0, PLANES  # of whole numbers: the first voxel of either row
-VOXELS = 4  # of a plane, in two rows
+ONE, OTHER = 0, PLANES  # of whole numbers: the first voxel of either row; FEW voxels in both
 
 _WHOLE, _INDEX = ir.IntType(32), ir.IntType(64)
 _ROW = ir.VectorType(ir.FloatType(), 2)
-_FOUR = ir.VectorType(ir.FloatType(), VOXELS)
 
 
 def _mixed(builder, a, b, *lanes):
@@ -36,20 +44,12 @@ def _at(builder, first, more):
 def _of_four_planes(builder, weights, first):
     """The weights of the planes first, first + 1 … + 3, a vector a plane."""
     a, b, c, d = (
-        builder.load(run_at(builder, weights, _at(builder, first, piece * PLANES), _FOUR), align=4)
-        for piece in range(VOXELS)
+        builder.load(run_at(builder, weights, _at(builder, first, piece * PLANES), FEW_FLOATS), align=4)
+        for piece in range(FEW)
     )
     one = [_mixed(builder, a, b, *lanes) for lanes in ((0, 4, 1, 5), (2, 6, 3, 7))]
     other = [_mixed(builder, c, d, *lanes) for lanes in ((0, 4, 1, 5), (2, 6, 3, 7))]
     return [_mixed(builder, one[h], other[h], *lanes) for h in (0, 1) for lanes in ((0, 1, 4, 5), (2, 3, 6, 7))]
-
-
-def _of_one_plane(builder, weights, first):
-    found = ir.Constant(_FOUR, ir.Undefined)
-    for piece in range(VOXELS):
-        weight = builder.load(builder.gep(weights, [_at(builder, first, piece * PLANES)]))
-        found = builder.insert_element(found, weight, ir.Constant(_WHOLE, piece))
-    return found
 
 
 def _walk(builder, image, base, places, weights, first, count, plane):
@@ -75,7 +75,7 @@ def _walk(builder, image, base, places, weights, first, count, plane):
     begin = builder.shl(fours, ir.Constant(_INDEX, 2))
     with cgutils.for_range(builder, builder.sub(count, begin)) as left:
         r = builder.add(begin, left.index)
-        visit(r, _of_one_plane(builder, weights, builder.add(first, r)), 0)
+        visit(r, few_weights(builder, weights, builder.add(first, r), ir.Constant(_INDEX, PLANES)), 0)
 
 
 @intrinsic
@@ -88,9 +88,9 @@ def _sum_pairs(typingctx, image, base, places, weights, first, count):
         image, places, weights = (
             data_of(context, builder, kinds[i], a) for i, a in ((0, image), (2, places), (3, weights))
         )
-        sums = [cgutils.alloca_once(builder, _FOUR) for _ in range(4)]  # so that no plane waits for the one before
+        sums = [cgutils.alloca_once(builder, FEW_FLOATS) for _ in range(4)]  # so that no plane waits for the one before
         for total in sums:
-            builder.store(ir.Constant(_FOUR, None), total)
+            builder.store(ir.Constant(FEW_FLOATS, None), total)
 
         def plane(own, one, other, number):
             voxels = _mixed(builder, builder.load(one, align=4), builder.load(other, align=4), 0, 1, 2, 3)
@@ -98,9 +98,7 @@ def _sum_pairs(typingctx, image, base, places, weights, first, count):
 
         _walk(builder, image, base, places, weights, first, count, plane)
         a, b, c, d = (builder.load(total) for total in sums)
-        total = builder.fadd(builder.fadd(a, b), builder.fadd(c, d))
-        a, b, c, d = (builder.extract_element(total, ir.Constant(_WHOLE, lane)) for lane in range(VOXELS))
-        return builder.fadd(builder.fadd(a, b), builder.fadd(c, d))
+        return sum_of_few(builder, builder.fadd(builder.fadd(a, b), builder.fadd(c, d)))
 
     return signature, generate
 
@@ -115,7 +113,7 @@ def _add_pairs(typingctx, value, image, base, places, weights, first, count):
         image, places, weights = (
             data_of(context, builder, kinds[i], a) for i, a in ((1, image), (3, places), (4, weights))
         )
-        value = splat(builder, value, _FOUR)
+        value = splat(builder, value, FEW_FLOATS)
 
         def plane(own, one, other, number):
             own = builder.fmul(value, own)
@@ -135,7 +133,7 @@ def sum_pairs(image, base, places, weights, first, count):
     """Sum over r in range(count) of the four weights of plane r times its voxels.
 
     The voxels: image[base + places[ONE + r]] and the next, image[base + places[OTHER + r]] and the next; their weights:
-    weights[first + v * PLANES + r], v in range(VOXELS). Contiguous arrays, float32, places int32. Nothing is checked;
+    weights[first + v * PLANES + r], v in range(FEW). Contiguous arrays, float32, places int32. Nothing is checked;
     ``places`` is read up to AHEAD numbers further.
     """
     return _sum_pairs(image, base, places, weights, first, count)
@@ -161,12 +159,12 @@ if os.environ.get("NUMBA_BOUNDSCHECK", "0") not in ("", "0"):
     def sum_pairs(image, base, places, weights, first, count):
         total = np.float32(0)
         for r in range(count):
-            for v in range(VOXELS):
+            for v in range(FEW):
                 total += weights[first + v * PLANES + r] * image[_place(base, places, v, r)]
         return total
 
     @numba.njit
     def add_pairs(value, image, base, places, weights, first, count):
         for r in range(count):
-            for v in range(VOXELS):
+            for v in range(FEW):
                 image[_place(base, places, v, r)] += value * weights[first + v * PLANES + r]

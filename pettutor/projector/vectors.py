@@ -21,7 +21,7 @@ IMAGES = 8  # images that a stored matrix multiplies at once: one AVX register
 
 _BYTES = ir.PointerType(ir.IntType(8))
 _FLOATS = ir.VectorType(ir.FloatType(), LANES)
-_FEW_FLOATS = ir.VectorType(ir.FloatType(), FEW)
+FEW_FLOATS = ir.VectorType(ir.FloatType(), FEW)
 _IMAGE_FLOATS = ir.VectorType(ir.FloatType(), IMAGES)
 
 
@@ -149,15 +149,21 @@ def _scatter_images(typingctx, source, at, target, columns, weights, begin, end)
     return signature, generate
 
 
-def _few_weights(builder, weights, first, step):
+def few_weights(builder, weights, first, step):
     """weights[first + l * step] for l in range(FEW), as a vector."""
-    found = ir.Constant(_FEW_FLOATS, ir.Undefined)
+    found = ir.Constant(FEW_FLOATS, ir.Undefined)
     for lane in range(FEW):
         at = builder.add(first, builder.mul(step, ir.Constant(first.type, lane)))
         found = builder.insert_element(
             found, builder.load(builder.gep(weights, [at])), ir.Constant(ir.IntType(32), lane)
         )
     return found
+
+
+def sum_of_few(builder, values):
+    """Sum of the FEW numbers of a vector."""
+    a, b, c, d = (builder.extract_element(values, ir.Constant(ir.IntType(32), lane)) for lane in range(FEW))
+    return builder.fadd(builder.fadd(a, b), builder.fadd(c, d))
 
 
 @intrinsic
@@ -168,17 +174,16 @@ def _blend(typingctx, source, at, step, count, weights, first, lanes, weight_ste
     def generate(context, builder, signature, arguments):
         source, at, step, count, weights, first, lanes, weight_step = arguments
         source, weights = (data_of(context, builder, signature.args[i], arguments[i]) for i in (0, 4))
-        total = cgutils.alloca_once_value(builder, ir.Constant(_FEW_FLOATS, None))
-        builder.store(ir.Constant(_FEW_FLOATS, None), total)
+        total = cgutils.alloca_once_value(builder, ir.Constant(FEW_FLOATS, None))
+        builder.store(ir.Constant(FEW_FLOATS, None), total)
         with cgutils.for_range(builder, count) as row:
             place = builder.add(at, builder.mul(row.index, step))
             weight = builder.load(builder.gep(weights, [builder.add(first, builder.mul(row.index, weight_step))]))
-            values = builder.load(run_at(builder, source, place, _FEW_FLOATS), align=4)
-            weight = splat(builder, weight, _FEW_FLOATS)
+            values = builder.load(run_at(builder, source, place, FEW_FLOATS), align=4)
+            weight = splat(builder, weight, FEW_FLOATS)
             builder.store(multiply_add(builder, weight, values, builder.load(total)), total)
-        products = builder.fmul(builder.load(total), _few_weights(builder, weights, lanes, weight_step))
-        parts = [builder.extract_element(products, ir.Constant(ir.IntType(32), lane)) for lane in range(FEW)]
-        return builder.fadd(builder.fadd(parts[0], parts[1]), builder.fadd(parts[2], parts[3]))
+        products = builder.fmul(builder.load(total), few_weights(builder, weights, lanes, weight_step))
+        return sum_of_few(builder, products)
 
     return signature, generate
 
@@ -191,12 +196,12 @@ def _deposit(typingctx, value, target, at, step, count, weights, first, lanes, w
     def generate(context, builder, signature, arguments):
         value, target, at, step, count, weights, first, lanes, weight_step = arguments
         target, weights = (data_of(context, builder, signature.args[i], arguments[i]) for i in (1, 5))
-        along = _few_weights(builder, weights, lanes, weight_step)
-        along = builder.fmul(splat(builder, value, _FEW_FLOATS), along)
+        along = few_weights(builder, weights, lanes, weight_step)
+        along = builder.fmul(splat(builder, value, FEW_FLOATS), along)
         with cgutils.for_range(builder, count) as row:
-            place = run_at(builder, target, builder.add(at, builder.mul(row.index, step)), _FEW_FLOATS)
+            place = run_at(builder, target, builder.add(at, builder.mul(row.index, step)), FEW_FLOATS)
             weight = builder.load(builder.gep(weights, [builder.add(first, builder.mul(row.index, weight_step))]))
-            weight = splat(builder, weight, _FEW_FLOATS)
+            weight = splat(builder, weight, FEW_FLOATS)
             builder.store(multiply_add(builder, weight, along, builder.load(place, align=4)), place, align=4)
         return context.get_dummy_value()
 
