@@ -100,7 +100,7 @@ def demo(
     ),
     debug: Debug = False,
 ):
-    """From a brain to reconstructions with and without networks: MLEM, Gaussian, CED, MAPEM-Net, DIPRecon; a report."""
+    """From a brain to reconstructions: MLEM, Gaussian, Bowsher MAP, CED, MAPEM-Net, DIPRecon; and a report."""
     from pettutor.demo import run_demo
     from pettutor.memory import return_freed_memory
 

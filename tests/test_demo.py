@@ -32,6 +32,7 @@ QUICK = replace(
     diprecon=demo.DIPSettings(passes=2, filters=(4, 8), start_fit=12, iterations=2, fit_iterations=1, average_from=2),
 )
 NETWORKS = ("ced", "mapem_net", "diprecon")
+CLASSICAL = ("mlem", "gaussian", "bowsher")
 
 
 def run(out, **changes):
@@ -84,7 +85,7 @@ def strict(constant):
 
 def test_everything_is_there_and_nothing_else(result):
     names = {path.name for path in result.folder.iterdir()}
-    images = {"truth", "mlem", "gaussian", "t1", "mu", *(NETWORKS if backend_is_installed() else ())}
+    images = {"truth", *CLASSICAL, "t1", "mu", *(NETWORKS if backend_is_installed() else ())}
     assert names == {"report.html", "figure.png", "results.json", "images.npz", *(f"{n}.nii.gz" for n in images)}
     assert names <= set(folders.FILES)
     assert set(result.images) == images and result.report.exists()
@@ -99,7 +100,7 @@ def test_results_are_strict_json_and_what_was_returned(result):
     assert {"pettutor", "numpy", "python"} <= set(read["versions"])
     assert read["peak_memory_mb"] > 50 and read["settings"]["device"] == "cpu"
     stage_seconds = [s for name, s in read["seconds"].items() if name != "total"]
-    assert len(stage_seconds) == (8 if backend_is_installed() else 4)
+    assert len(stage_seconds) == (9 if backend_is_installed() else 5)
     assert 0 < sum(stage_seconds) <= read["seconds"]["total"]
 
 
@@ -142,16 +143,17 @@ def test_the_page_asks_for_nothing_from_outside(result):
 
 def test_the_page_names_who_was_trained_on(result):
     ced, mapem_net, diprecon = (result.results[name] for name in NETWORKS)
+    page = " ".join(result.report.read_text(encoding="utf-8").split())
+    assert "Bowsher MAP</b>: no network." in page and "3 similar neighbours, κ = 0.05" in page
     if ced is None:
         pytest.skip("no Keras backend is installed")
     assert ced["training_subjects"] == ["mni:1"] and ced["validation_subject"] == "mni:2"
     assert ced["parameters"] == 3870 and ced["epochs"] == 3 and ced["slices"] == 2
-    page = " ".join(result.report.read_text(encoding="utf-8").split())
     assert "was trained on MLEM images of mni:1 and never saw mni:0" in page
     assert mapem_net["training_subjects"] == [f"mni:{n}" for n in range(1, 17)] and not mapem_net["knows_the_subject"]
     assert "on 16 other embedded subjects" in page and "It never saw mni:0." in page
     assert diprecon["parameters"] > 1000 and len(diprecon["log_likelihood"]) == 2
-    assert "DIPRecon sees the T1-weighted picture" in page
+    assert "Bowsher MAP and DIPRecon see the T1-weighted picture" in page
 
 
 def test_images_with_physics_inside_are_reconstructions(result):
@@ -159,7 +161,7 @@ def test_images_with_physics_inside_are_reconstructions(result):
     if result.results["ced"] is None:
         pytest.skip("no Keras backend is installed")
     mlem, head = result.images["mlem"], result.images["mu"] > 0
-    for name in ("mapem_net", "diprecon"):
+    for name in ("bowsher", "mapem_net", "diprecon"):
         image = result.images[name]
         assert image.dtype == np.float32 and image.shape == mlem.shape and np.isfinite(image).all()
         assert 0.4 < image[head].mean() / mlem[head].mean() < 1.6
@@ -223,11 +225,11 @@ def test_a_second_run_replaces_the_set_and_leaves_the_rest(result, tmp_path, no_
 def test_without_keras_the_report_says_how_to_get_it(result, tmp_path, no_network):
     first = run(tmp_path / "a")
     assert not any(first.results[name] for name in NETWORKS)
-    assert set(first.results["measures"][0]["values"]) == {"mlem", "gaussian"}
+    assert set(first.results["measures"][0]["values"]) == set(CLASSICAL)
     page = first.report.read_text(encoding="utf-8")
     assert "No network was run: no Keras here; this installs it: pip install &#34;pettutor[cpu]&#34;." in page
     # the same seed gives the same images, bit for bit, and the same measures, whether a network is trained or not
-    assert {"truth", "mlem", "gaussian"} <= set(first.images)
+    assert {"truth", *CLASSICAL} <= set(first.images)
     for name, image in first.images.items():
         np.testing.assert_array_equal(image, result.images[name])
     for mine, theirs in zip(first.results["measures"], result.results["measures"], strict=True):
@@ -271,25 +273,27 @@ def stand_in(monkeypatch):
 
 
 def test_what_would_take_too_long_is_left_out_and_said(tmp_path, stand_in):
-    done = run(tmp_path / "out", settings=replace(QUICK, physics_on=("cuda",)))
-    reason = "on the CPU they take too long at this size (--device cuda runs them)"
-    assert done.results["mapem_net"] is None and done.results["diprecon"] is None and "ced" in done.images
+    done = run(tmp_path / "out", settings=replace(QUICK, every_method_on=("cuda",)))
+    reason = "on the CPU it would take too long at this size (--device cuda does it)"
+    assert not any(done.results[name] for name in ("bowsher", "mapem_net", "diprecon")) and "ced" in done.images
     assert done.results["not_run"] == reason and done.verdict.endswith(
-        f"MAPEM-Net and DIPRecon were not run: {reason}."
+        f"Bowsher MAP, MAPEM-Net and DIPRecon were not run: {reason}."
     )
     assert (
         set(done.results["measures"][0]["values"]) == {"mlem", "gaussian", "ced"} and len(done.results["seconds"]) == 5
     )
-    assert f"<dt>not run</dt><dd>MAPEM-Net and DIPRecon: {reason}</dd>" in done.report.read_text(encoding="utf-8")
+    assert f"<dt>not run</dt><dd>Bowsher MAP, MAPEM-Net and DIPRecon: {reason}</dd>" in done.report.read_text(
+        encoding="utf-8"
+    )
 
 
 def test_on_the_cpu_only_the_clinical_size_is_left_out():
-    assert {size: "cpu" in settings.physics_on for size, settings in demo.SETTINGS.items()} == {
+    assert {size: "cpu" in settings.every_method_on for size, settings in demo.SETTINGS.items()} == {
         "slab": True,
         "mini": True,
         "mmr": False,
     }
-    assert all("cuda" in settings.physics_on for settings in demo.SETTINGS.values())
+    assert all("cuda" in settings.every_method_on for settings in demo.SETTINGS.values())
 
 
 @pytest.mark.parametrize("where", ["MAPEM-Net", "DIPRecon"])
@@ -490,5 +494,16 @@ def test_verdict_names_what_became_worse():
 def test_verdict_without_networks_or_without_physics_in_them():
     words = report_verdict(table(40.0, 36.0), "no Keras")
     assert words == {"better": [], "not_better": [], "text": "No network was run: no Keras.", "worse": []}
+    words = report_verdict(table(40.0, 36.0), "no Keras", "too slow")
+    assert words["text"] == "No network was run: no Keras. Bowsher MAP was not run: too slow."
     words = report_verdict(table(40.0, 36.0, ced=30.0), skipped="too slow")
-    assert words["text"].endswith("by 17 %. MAPEM-Net and DIPRecon were not run: too slow.")
+    assert words["text"].endswith("by 17 %. Bowsher MAP, MAPEM-Net and DIPRecon were not run: too slow.")
+
+
+def test_verdict_says_what_t1_gives_without_a_network():
+    """The mark for networks that see T1; whether they helped is told against what sees none, as before."""
+    words = report_verdict(table(40.0, 36.0, bowsher=29.04, diprecon=34.9))
+    assert words["better"] == ["diprecon"] and not words["not_better"]
+    assert words["text"].endswith("is below that, by 3.1 %. Without a network, from counts and T1: Bowsher MAP 29.0 %.")
+    words = report_verdict(table(40.0, 36.0, bowsher=29.04), "no Keras")
+    assert words["text"] == "No network was run: no Keras. Without a network, from counts and T1: Bowsher MAP 29.0 %."

@@ -1,7 +1,7 @@
 """The demo: from a brain to reconstructions with networks, and a report on them.
 
-simulate → MLEM → the best Gaussian filter → CED trained on other subjects → MAPEM-Net, trained before → DIPRecon with
-the subject's own MR → tables, figure, page.
+simulate → MLEM → the best Gaussian filter → MAP with Bowsher's prior from the subject's own MR → CED trained on other
+subjects → MAPEM-Net, trained before → DIPRecon with the MR again → tables, figure, page.
 """
 
 import os
@@ -42,8 +42,8 @@ class DemoResult:
 
     folder : where the files are.
     results : what results.json holds.
-    images : name -> float32 (z, y, x): truth, mlem, gaussian, t1, mu; where a Keras backend is installed ced,
-        mapem_net and diprecon (the last two not at size "mmr" on the CPU).
+    images : name -> float32 (z, y, x): truth, mlem, gaussian, bowsher, t1, mu; where a Keras backend is installed ced,
+        mapem_net and diprecon (bowsher and the last two not at size "mmr" on the CPU).
     """
 
     folder: Path
@@ -70,7 +70,8 @@ def run_demo(
     """Simulate a scan, reconstruct it without and with networks, and write a report.
 
     The networks: a CED that is trained here, on scans of other subjects, and corrects the MLEM image; the MAPEM-Net
-    that is stored in the package; DIPRecon, whose network is fitted to this very scan and the subject's own T1.
+    that is stored in the package; DIPRecon, whose network is fitted to this very scan and the subject's own T1. What T1
+    gives without a network, Bowsher's prior shows.
 
     Parameters
     ----------
@@ -121,7 +122,7 @@ def run_demo(
 
 def _compute(size, subject, device, seed, settings, progress, staging):
     from pettutor.demo.physics import with_physics
-    from pettutor.demo.stages import NORMALISER, Stopwatch, measure, scan
+    from pettutor.demo.stages import NORMALISER, Stopwatch, measure, reconstruct_bowsher, scan
     from pettutor.geometry import Scanner
     from pettutor.phantoms import load_subject
     from pettutor.projector import Projector
@@ -130,8 +131,8 @@ def _compute(size, subject, device, seed, settings, progress, staging):
 
     begin = time.perf_counter()
     no_network = _why_no_network()
-    skipped = _why_no_physics(resolve_device(device), settings)
-    watch = Stopwatch(4 if no_network else 6 if skipped else 8, progress)
+    skipped = _why_not_every_method(resolve_device(device), settings)
+    watch = Stopwatch(4 + (skipped is None) + (0 if no_network else 2 if skipped else 4), progress)
     if progress:
         announce_once(f"about {settings.minutes:g} min on two cores without a GPU, {settings.memory_gb:g} GB of memory")
     with watch.stage("phantom and scanner"):
@@ -152,7 +153,10 @@ def _compute(size, subject, device, seed, settings, progress, staging):
             normaliser=NORMALISER,
             callback=lambda width, error: bar.update(),
         )
-    facts = {"ced": None, "mapem_net": None, "diprecon": None}
+    facts = dict.fromkeys(("bowsher", "ced", "mapem_net", "diprecon"))
+    if skipped is None:
+        with watch.stage("Bowsher MAP (sees T1)", settings.bowsher.iterations, "pass") as bar:
+            images["bowsher"], facts["bowsher"] = reconstruct_bowsher(test, settings.bowsher, bar)
     if no_network is None:
         network, trained_on, no_network = _network(subject, projector, settings, seed, watch)
     if no_network is None:
@@ -247,12 +251,12 @@ def _why_no_network():
     return None
 
 
-def _why_no_physics(device, settings):
-    """Why MAPEM-Net and DIPRecon are left out, or None."""
-    if device in settings.physics_on:
+def _why_not_every_method(device, settings):
+    """Why Bowsher MAP, MAPEM-Net and DIPRecon are left out, or None."""
+    if device in settings.every_method_on:
         return None
-    devices = " or ".join(settings.physics_on)
-    return f"on the {device.upper()} they take too long at this size (--device {devices} runs them)"
+    devices = " or ".join(settings.every_method_on)
+    return f"on the {device.upper()} it would take too long at this size (--device {devices} does it)"
 
 
 def _lesions(truth):

@@ -14,7 +14,10 @@ FILES = (
     "report.html",
     "figure.png",
     "images.npz",
-    *(f"{name}.nii.gz" for name in ("truth", "mlem", "gaussian", "ced", "mapem_net", "diprecon", "t1", "mu")),
+    *(
+        f"{name}.nii.gz"
+        for name in ("truth", "mlem", "gaussian", "bowsher", "ced", "mapem_net", "diprecon", "t1", "mu")
+    ),
     "results.json",
 )
 

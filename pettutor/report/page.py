@@ -4,9 +4,16 @@ import base64
 from pathlib import Path
 
 from pettutor.report.figure import make_figure, png_bytes, window
-from pettutor.report.verdict import number
+from pettutor.report.verdict import LEFT_OUT, number
 
-COLUMNS = {"mlem": "MLEM", "gaussian": "best Gaussian", "ced": "CED", "mapem_net": "MAPEM-Net", "diprecon": "DIPRecon"}
+COLUMNS = {
+    "mlem": "MLEM",
+    "gaussian": "best Gaussian",
+    "bowsher": "Bowsher MAP",
+    "ced": "CED",
+    "mapem_net": "MAPEM-Net",
+    "diprecon": "DIPRecon",
+}
 
 
 def write_report(folder, results, images, grid):
@@ -39,7 +46,7 @@ def make_page(results, images, grid, pictures):
     top = window(images["truth"])
     titles = {"truth": "truth", **COLUMNS}
     reconstructions = {title: images[name] for name, title in titles.items() if name in images}
-    columns = len(reconstructions) if len(reconstructions) < 5 else 3
+    columns = len(reconstructions) if len(reconstructions) < 5 else 3 if len(reconstructions) < 7 else 4
     pet = volshow(reconstructions, vmins=0.0, vmaxs=top, grid=grid, ncols=columns, units="a.u.")
     anatomy = volshow(
         {"T1 MR": images["t1"], "μ": images["mu"]},
@@ -61,6 +68,7 @@ def make_page(results, images, grid, pictures):
             pet=view_html.embed(pet),
             anatomy=view_html.embed(anatomy),
             single_slice=grid.shape[0] == 1,
+            left_out=LEFT_OUT,
         )
     finally:
         pet.close()

@@ -3,9 +3,12 @@
 PRIMARY = "nrmse_head"
 # Differences below this share of the value are called equal.
 SAME = 0.005
+# What is not run where it would take too long.
+LEFT_OUT = "Bowsher MAP, MAPEM-Net and DIPRecon"
 PLAIN = {"mlem": "MLEM", "gaussian": "the best Gaussian filter"}
+GUIDED = {"bowsher": "Bowsher MAP"}  # sees T1, and has no network
 NETWORKS = {"ced": "the CED", "mapem_net": "MAPEM-Net", "diprecon": "DIPRecon"}
-NAMES = PLAIN | NETWORKS
+NAMES = PLAIN | GUIDED | NETWORKS
 
 
 def verdict(rows, no_network=None, skipped=None):
@@ -18,7 +21,7 @@ def verdict(rows, no_network=None, skipped=None):
     no_network : str, optional
         Why there are no networks at all.
     skipped : str, optional
-        Why MAPEM-Net and DIPRecon are missing.
+        Why Bowsher MAP, MAPEM-Net and DIPRecon are missing.
 
     Returns
     -------
@@ -30,7 +33,9 @@ def verdict(rows, no_network=None, skipped=None):
     values = next(row["values"] for row in rows if row["key"] == PRIMARY)
     networks = sorted((name for name in NETWORKS if name in values), key=values.get)
     if not networks:
-        return {"better": [], "not_better": [], "text": f"No network was run: {no_network}.", "worse": []}
+        text = f"No network was run: {no_network}.{_guided(values)}"
+        text += f" {GUIDED['bowsher']} was not run: {skipped}." if skipped else ""
+        return {"better": [], "not_better": [], "text": text, "worse": []}
     to_beat = min(values[name] for name in PLAIN)
     better = [name for name in networks if values[name] < to_beat]
     not_better = [name for name in networks if name not in better]
@@ -42,8 +47,9 @@ def verdict(rows, no_network=None, skipped=None):
     if not_better:
         which = f"{_with_values(not_better, values)} {_have(not_better, 'is', 'are')} not"
         text += f" {_start(which)}." if better else f"{_start(which)} below that."
+    text += _guided(values)
     if skipped:
-        text += f" MAPEM-Net and DIPRecon were not run: {skipped}."
+        text += f" {LEFT_OUT} were not run: {skipped}."
     return {"better": better, "not_better": not_better, "text": text, "worse": _worse(rows, networks)}
 
 
@@ -51,6 +57,13 @@ def _plain(values):
     if values["gaussian"] == values["mlem"]:
         return f"MLEM {values['mlem']:.1f} %, which no Gaussian filter improves"
     return f"MLEM {values['mlem']:.1f} %, after the best Gaussian filter {values['gaussian']:.1f} %"
+
+
+def _guided(values):
+    """What T1 gives without a network: the mark for those that see it, too."""
+    return "".join(
+        f" Without a network, from counts and T1: {GUIDED[k]} {values[k]:.1f} %." for k in GUIDED if k in values
+    )
 
 
 def _worse(rows, networks):

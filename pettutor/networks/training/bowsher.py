@@ -48,10 +48,11 @@ def bowsher_map(scan, kappa=None):
         lines = stored_bowsher(scan.description["size"])["test"]["summary"]
         kappa = min(lines, key=lambda line: abs(np.log(line["dose"] / scan.dose)))["kappa"]
     A, prompts = scan.acquisition_model(), scan.prompts_on()
-    sensitivity = A.T(array_module(prompts).ones(A.out_shape, np.float32))
+    xp = array_module(prompts)
+    sensitivity = A.T(xp.ones(A.out_shape, np.float32))
     size = scan.description["size"]
     prior = priors.Bowsher(
-        priors.strength(kappa, sensitivity, SCALE), scan.t1, similar=SIMILAR[size],
+        priors.strength(kappa, sensitivity, SCALE), xp.asarray(scan.t1), similar=SIMILAR[size],
         voxel_size=grid_of(size).voxel_size,
     )  # fmt: skip
     return to_numpy(bsrem(prompts, A, prior, subsets=SUBSETS, iterations=ITERATIONS, seed=0))
