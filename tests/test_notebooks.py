@@ -4,6 +4,8 @@ import ast
 import copy
 import os
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -228,6 +230,24 @@ def test_lesson(paths, tmp_path, monkeypatch):
         if which.lesson == paths[0].stem:
             assert solved[which.name] == "right", f"{which.name}: {solved[which.name]}"
             assert unsolved[which.name] != "right", f"{which.name}: right as it is given to students"
+
+
+def test_the_first_picture_comes_within_ten_seconds(tmp_path):
+    """Lesson 0's first cells and what the browser gets of its viewer, in a fresh process at the default size.
+
+    Counted are seconds of computing, the start of Python included: of the time on the clock other work on the machine
+    takes its part. (On two quiet cores the clock says less, since threads compute side by side.)
+    """
+    first = "\n".join(code_of(NOTEBOOKS / "00_start_here.ipynb")[:2])  # Colab's installation, and the picture
+    after = "import time; viewer._repr_mimebundle_(); print(time.process_time(), grid.shape[0])"
+    clean = {name: value for name, value in os.environ.items() if name != "PETTUTOR_SIZE"}
+    done = subprocess.run(
+        [sys.executable, "-c", f"{first}\n{after}"], cwd=tmp_path, env=clean, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    seconds, planes = done.stdout.split()[-2:]
+    assert "to the first picture" in done.stdout and int(planes) == 31
+    assert float(seconds) < 10
 
 
 @pytest.mark.parametrize("path", versions())

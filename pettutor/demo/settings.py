@@ -84,8 +84,8 @@ class DemoSettings:
     every_method_on: tuple = ("cpu", "cuda")
     bowsher: BowsherSettings = field(default_factory=BowsherSettings)
     diprecon: DIPSettings = field(default_factory=DIPSettings)
-    minutes: float = 2.5
-    memory_gb: float = 1.4
+    minutes: float = 3
+    memory_gb: float = 1.5
     disk_mb: int = 50
 
     def counts(self, size):
