@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from pettutor.arrays import array_module, check_array, is_cupy, ndimage_module
+from pettutor.arrays import array_module, check_array, check_counts, check_number, ndimage_module
 from pettutor.geometry import ImageGrid
-from pettutor.operators import LinearOperator
+from pettutor.operators import LinearOperator, check_operator
 
 # FWHM of a Gaussian over its standard deviation
 FWHM_PER_SIGMA = 2 * np.sqrt(2 * np.log(2))
@@ -42,13 +42,11 @@ def gaussian_filter(image, fwhm, grid):
 
 def check_fwhm(fwhm, name="psf_fwhm"):
     """Return three widths in mm from one or three numbers >= 0, else raise ValueError."""
-    try:
-        values = np.broadcast_to(np.asarray(fwhm, dtype=float), (3,))
-    except (TypeError, ValueError):
-        raise ValueError(f"{name}: expected one width or three (z, y, x) in mm, got {fwhm!r}") from None
-    if not np.isfinite(values).all() or (values < 0).any():
-        raise ValueError(f"{name}: expected widths >= 0 mm, got {fwhm!r}")
-    return tuple(values.tolist())
+    several = isinstance(fwhm, (list, tuple)) or np.ndim(fwhm)  # NumPy knows no rank of lists of unequal length
+    widths = tuple(fwhm) if several else (fwhm,) * 3
+    if len(widths) != 3:
+        raise ValueError(f"{name}: expected one width or three (z, y, x) in mm, got {fwhm!r:.80}")
+    return tuple(check_number(width, f"{name}: expected widths >= 0 mm") for width in widths)
 
 
 class AcquisitionModel(LinearOperator):
@@ -74,10 +72,12 @@ class AcquisitionModel(LinearOperator):
     Raises
     ------
     TypeError, ValueError
-        Factors of another shape or dtype, negative or not finite; a blur without a grid.
+        A projector that is no operator; factors or a background of another shape or dtype, negative or not finite; a
+        width that is none; a blur without a grid.
     """
 
     def __init__(self, projector, *, attenuation=None, normalisation=None, psf_fwhm=0.0, background=None):
+        check_operator(projector, "projector")
         super().__init__(projector.in_shape, projector.out_shape)
         self.dtype = projector.dtype
         self.projector = projector
@@ -92,16 +92,8 @@ class AcquisitionModel(LinearOperator):
         ]
         # one factor a bin is all that is ever needed
         self.factors = None if not factors else factors[0] if len(factors) == 1 else factors[0] * factors[1]
-        if background is None:
-            background = 0.0
-        if np.ndim(background) == 0 and not is_cupy(background):
-            if not np.isfinite(background) or background < 0:
-                raise ValueError(f"background: expected counts >= 0, got {background!r}")
-            self.background = float(background)
-        else:
-            self.background = check_array(
-                background, "background", shape=self.out_shape, dtype=self.dtype, nonnegative=True
-            )
+        background = 0.0 if background is None else background
+        self.background = check_counts(background, "background", shape=self.out_shape, dtype=self.dtype)
 
     def _check_factor(self, factor, name):
         for_all_times = len(self.out_shape) == 4 and np.ndim(factor) == 3

@@ -4,6 +4,7 @@ NumPy in, NumPy out; CuPy in, CuPy out. Nothing here converts between the two un
 """
 
 import functools
+import math
 import sys
 
 import numpy as np
@@ -115,7 +116,8 @@ def describe(x):
     if hasattr(x, "shape") and hasattr(x, "dtype"):
         kind = "CuPy" if is_cupy(x) else "NumPy" if isinstance(x, np.ndarray) else type(x).__name__
         return f"a {kind} array of shape {tuple(x.shape)}, dtype {x.dtype}"
-    return f"{type(x).__name__} {x!r:.60}"
+    in_a_line = " ".join(f"{x!r:.60}".split())  # some, such as a scanner's, have many
+    return f"{type(x).__name__} {in_a_line}"
 
 
 def check_array(x, name, *, shape=None, ndim=None, dtype=np.float32, nonnegative=False, finite=True):
@@ -169,6 +171,50 @@ def _all_finite(x):
         total = x.sum()
     # a float32 sum can overflow although every term is finite: only then look at each value
     return bool(xp.isfinite(total)) or bool(xp.isfinite(x).all())
+
+
+def check_number(value, expected, zero=True, *, least=0.0, below=math.inf):
+    """Return a number as a finite float, else say what was expected and what came.
+
+    Parameters
+    ----------
+    value : number
+        Python's, NumPy's or CuPy's, an array of rank 0 too. A bool or a text is none.
+    expected : str
+        Begins the message: its name and what it should be.
+    zero : bool
+        Whether it may be 0.
+    least, below : float
+        The smallest that is allowed, and the one that all allowed are below.
+
+    Raises
+    ------
+    ValueError
+        No number, or one out of range.
+    """
+    kind = getattr(getattr(value, "dtype", None), "kind", "f")
+    try:
+        # float() alone would read texts and bools, and would drop the imaginary part of NumPy's complex numbers
+        is_number = not isinstance(value, (bool, str, bytes)) and kind not in "bcSU" and np.ndim(value) == 0
+        number = float(value) if is_number else math.nan
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not (math.isfinite(number) and least <= number < below and (zero or number != 0)):
+        raise ValueError(f"{expected}, got {value!r:.80}")
+    return number
+
+
+def check_counts(counts, name, *, shape, dtype):
+    """Return counts >= 0 as they are where they are an array, and as a float where one number stands for every bin.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `check_array` and `check_number`.
+    """
+    if isinstance(counts, (list, tuple)) or np.ndim(counts):  # NumPy knows no rank of lists of unequal length
+        return check_array(counts, name, shape=shape, dtype=dtype, nonnegative=True)
+    return check_number(counts, f"{name}: expected counts >= 0")
 
 
 def random_generator(seed):

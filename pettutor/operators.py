@@ -1,12 +1,12 @@
 """The contract that everything from the projector to a dense test matrix satisfies.
 
-``A(x)`` forward, ``A.T(y)`` adjoint, ``A.in_shape``, ``A.out_shape``; ``A.subset(k, n)`` is a new operator;
-``A.many(xs)`` takes several images at once.
+``A(x)`` forward, ``A.T(y)`` adjoint, ``A.in_shape``, ``A.out_shape``, ``A.dtype``; ``A.subset(k, n)`` is a new
+operator; ``A.many(xs)`` takes several images at once.
 """
 
 import numpy as np
 
-from pettutor.arrays import array_module, check_array
+from pettutor.arrays import array_module, check_array, describe
 
 
 class LinearOperator:
@@ -108,6 +108,20 @@ class Adjoint(LinearOperator):
 
     def __repr__(self):
         return f"{self._operator!r}.T"
+
+
+def check_operator(A, name="A", hint=""):
+    """Return ``A`` unchanged when it keeps the contract, of this package or not; ``hint`` ends the message.
+
+    Raises
+    ------
+    TypeError
+        Anything else.
+    """
+    if not (callable(A) and all(hasattr(A, part) for part in ("T", "in_shape", "out_shape", "dtype"))):
+        contract = "A(x), A.T, in_shape, out_shape, dtype"
+        raise TypeError(f"{name}: expected an operator ({contract}), got {describe(A)}{hint}")
+    return A
 
 
 def check_subset(k, n, views):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from pettutor.acquisition import AcquisitionModel, check_fwhm, gaussian_filter
-from pettutor.arrays import array_module, check_array, is_cupy, random_generator, to_numpy
+from pettutor.arrays import array_module, check_array, check_number, is_cupy, random_generator, to_numpy
 from pettutor.projector import Projector
 
 # Trues of the reference scan; the smaller scanners get what gives a voxel about the same noise.
@@ -106,7 +106,8 @@ def simulate(
     Raises
     ------
     TypeError, ValueError
-        Images off the projector's grid, negative or empty activity, fractions or counts out of range.
+        Images off the projector's grid, negative or empty activity; fractions or counts that are no number or out of
+        range; a width that is none.
     """
     if not isinstance(projector, Projector):
         raise TypeError(f"projector: expected a pettutor.Projector, got {projector!r:.80}")
@@ -119,13 +120,10 @@ def simulate(
         raise ValueError("truth.pet: expected some activity, got an image of zeros")
     mu = getattr(truth, "mu", None)
     counts = _default_counts(scanner) if counts is None else counts
-    if not (np.isfinite(counts) and counts > 0):
-        raise ValueError(f"counts: expected a number of trues > 0, got {counts!r}")
-    for name, value in (("randoms_fraction", randoms_fraction), ("scatter_fraction", scatter_fraction)):
-        if not 0 <= value < 1:
-            raise ValueError(f"{name}: expected a share in 0 … 1 (1 excluded), got {value!r}")
-    if not 0 <= efficiency_spread < 1:
-        raise ValueError(f"efficiency_spread: expected a share in 0 … 1 (1 excluded), got {efficiency_spread!r}")
+    counts = check_number(counts, "counts: expected a number of trues > 0", zero=False)
+    randoms_fraction = _check_share(randoms_fraction, "randoms_fraction")
+    scatter_fraction = _check_share(scatter_fraction, "scatter_fraction")
+    efficiency_spread = _check_share(efficiency_spread, "efficiency_spread")
     rng = random_generator(seed)
 
     plain = projector.without_tof  # attenuation and efficiency hold for every time-of-flight bin
@@ -192,6 +190,10 @@ def detector_efficiencies(scanner, spread, seed):
     planes = np.bincount(plane_of[used], by_ring_pair[used], minlength=scanner.sinogram_shape[0])
     table = pairs[:, :, None].astype(np.float32) * planes.astype(np.float32)
     return table.transpose(2, 0, 1)
+
+
+def _check_share(value, name):
+    return check_number(value, f"{name}: expected a share in 0 … 1 (1 excluded)", below=1)
 
 
 def _check_same_grid(truth, grid):

@@ -171,18 +171,30 @@ def test_efficiencies():
     [
         (dict(counts=0), "counts: expected a number of trues > 0, got 0"),
         (dict(counts=float("nan")), "counts: expected a number of trues > 0, got nan"),
+        (dict(counts="1e6"), "counts: expected a number of trues > 0, got '1e6'"),
+        (dict(counts=True), "counts: expected a number of trues > 0, got True"),
         (dict(), r"counts: expected a number of trues \(scanner 'small' has no default\), got None"),
         (dict(counts=1e4, randoms_fraction=1.0), "randoms_fraction: expected a share in 0 … 1 .*, got 1.0"),
         (dict(counts=1e4, scatter_fraction=-0.1), "scatter_fraction: expected a share in 0 … 1 .*, got -0.1"),
         (dict(counts=1e4, psf_fwhm=-1), "psf_fwhm: expected widths >= 0 mm, got -1"),
+        (dict(counts=1e4, randoms_fraction=None), "randoms_fraction: expected a share in 0 … 1 .*, got None"),
+        (dict(counts=1e4, scatter_fraction=None), "scatter_fraction: expected a share in 0 … 1 .*, got None"),
         (dict(counts=1e4, psf_fwhm=(1, 2)), "psf_fwhm: expected one width or three"),
         (dict(counts=1e4, efficiency_spread=2), "efficiency_spread: expected a share"),
+        (dict(counts=1e4, efficiency_spread=None), "efficiency_spread: expected a share in 0 … 1 .*, got None"),
         (dict(counts=1e4, seed=-1), "seed: expected an int >= 0 or a numpy.random.Generator, got -1"),
     ],
 )
 def test_simulate_refuses(X, truth, settings, message):
     with pytest.raises(ValueError, match=message):
         pt.simulate(truth, X, **settings)
+
+
+def test_simulate_takes_numpys_numbers(X, truth):
+    plain = pt.simulate(truth, X, counts=20_000, randoms_fraction=0.25, scatter_fraction=0.125, psf_fwhm=4)
+    settings = dict(counts=np.int64(20_000), randoms_fraction=np.array(0.25), scatter_fraction=np.float32(0.125))
+    numpys = pt.simulate(truth, X, psf_fwhm=np.float32(4), **settings)
+    assert np.array_equal(plain.prompts, numpys.prompts) and plain.psf_fwhm == numpys.psf_fwhm == (4.0, 4.0, 4.0)
 
 
 def test_simulate_refuses_other_truths(X, truth):
@@ -217,3 +229,56 @@ def test_model_refuses(X):
         pt.AcquisitionModel(X, background=-2)
     with pytest.raises(ValueError, match="psf_fwhm: expected widths >= 0 mm, got nan"):
         pt.AcquisitionModel(X, psf_fwhm=float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("width", "message"),
+    [
+        (True, "psf_fwhm: expected widths >= 0 mm, got True"),
+        ("4.5", "psf_fwhm: expected widths >= 0 mm, got '4.5'"),
+        (None, "psf_fwhm: expected widths >= 0 mm, got None"),
+        ([2], r"psf_fwhm: expected one width or three \(z, y, x\) in mm, got \[2\]"),
+        ([[2], [2, 3]], r"psf_fwhm: expected one width or three \(z, y, x\) in mm, got \[\[2\], \[2, 3\]\]"),
+        ([[2], [2, 3], 4], r"psf_fwhm: expected widths >= 0 mm, got \[2\]"),
+        ((2, "3", 4), "psf_fwhm: expected widths >= 0 mm, got '3'"),
+        (np.array([True, False, True]), "psf_fwhm: expected widths >= 0 mm, got .*True"),
+        (np.ones((3, 3)), r"psf_fwhm: expected widths >= 0 mm, got array\(\[1., 1., 1.\]\)"),
+    ],
+)
+def test_what_is_no_width(X, width, message):
+    with pytest.raises(ValueError, match=message):
+        pt.AcquisitionModel(X, psf_fwhm=width)
+
+
+@pytest.mark.parametrize("width", [2, 2.0, np.float32(2), np.array(2), [2, 2, 2], (2, 2.0, np.int8(2)), np.full(3, 2)])
+def test_what_is_a_width(X, width):
+    widths = pt.AcquisitionModel(X, psf_fwhm=width).psf_fwhm
+    assert widths == (2.0, 2.0, 2.0) and all(type(w) is float for w in widths)
+
+
+@pytest.mark.parametrize("background", ["x", "2", True, np.True_])
+def test_a_background_is_counts(X, background):
+    message = f"background: expected counts >= 0, got {background!r}"
+    with pytest.raises(ValueError, match=message):
+        pt.AcquisitionModel(X, background=background)
+    with pytest.raises(ValueError, match=message):
+        pt.mlem(sinogram(X, 0), X, iterations=1, background=background)
+    with pytest.raises(TypeError, match="background: expected a NumPy or CuPy array, got list"):
+        pt.AcquisitionModel(X, background=[[1], [1, 2]])
+    assert pt.AcquisitionModel(X, background=np.array(2)).background == np.float32(2)
+
+
+@pytest.mark.parametrize(
+    ("other", "got"),
+    [
+        (np.ones((7, 12, 15), np.float32), r"a NumPy array of shape \(7, 12, 15\), dtype float32"),
+        (None, "NoneType None"),
+        (pt.Projector, "type <class 'pettutor.projector.projector.Projector'>"),
+        (small_scanner(), r"Scanner Scanner\( name='small', rings=5"),
+    ],
+    ids=["image", "None", "class", "scanner"],
+)
+def test_a_model_needs_an_operator(other, got):
+    message = rf"projector: expected an operator \(A\(x\), A.T, in_shape, out_shape, dtype\), got {got}"
+    with pytest.raises(TypeError, match=message):
+        pt.AcquisitionModel(other)

@@ -1,7 +1,13 @@
 """What lies under everything: said once, and where it is read."""
 
 import io
+import math
+import re
 import sys
+from fractions import Fraction
+
+import numpy as np
+import pytest
 
 from pettutor import arrays
 
@@ -20,3 +26,27 @@ def test_what_runs_is_said_once_and_in_notebooks_not_as_an_error(monkeypatch):
     monkeypatch.setattr(arrays, "_announced", set())
     assert said(io.StringIO(), "one", "one") == ("", "pettutor: one\n")
     assert said(NotebookStream(), "one", "two") == ("pettutor: two\n", "")
+
+
+@pytest.mark.parametrize("value", [3, 3.0, np.int16(3), np.float32(3), np.float64(3), np.array(3), Fraction(3)])
+def test_what_is_a_number(value):
+    number = arrays.check_number(value, "width: expected a number")
+    assert number == 3 and type(number) is float
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, True, np.True_, np.array(True), "3", b"3", np.array("3"), [3], np.ones(1), [[1], [1, 2]], 3j,
+     np.complex64(3), float("nan"), float("inf"), -1, pytest.param(10**400, id="too large")],
+)  # fmt: skip
+def test_what_is_no_number(value):
+    with pytest.raises(ValueError, match=re.escape(f"width: expected a number >= 0, got {value!r:.80}")):
+        arrays.check_number(value, "width: expected a number >= 0")
+
+
+def test_the_ends_of_a_number():
+    assert arrays.check_number(-2, "angle: expected a number", least=-math.inf) == -2
+    assert arrays.check_number(0, "share: expected 0 … 1 (1 excluded)", below=1) == 0
+    for value, ends in ((0, dict(zero=False)), (1, dict(below=1)), (-math.inf, dict(least=-math.inf))):
+        with pytest.raises(ValueError, match=f"share: expected another, got {value}"):
+            arrays.check_number(value, "share: expected another", **ends)

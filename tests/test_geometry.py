@@ -142,6 +142,11 @@ def test_presets_print_pickle_and_rebuild(name):
         (dict(max_ring_difference=5), "max_ring_difference: expected less than the 5 rings, got 5"),
         (dict(max_ring_difference=3), "max_ring_difference: span 3 with 5 rings allows [1, 4], got 3"),
         (dict(depth_of_interaction=-1.0), "depth_of_interaction: expected a length >= 0 mm, got -1.0"),
+        (dict(depth_of_interaction=None), "depth_of_interaction: expected a length >= 0 mm, got None"),
+        (dict(depth_of_interaction="2.0"), "depth_of_interaction: expected a length >= 0 mm, got '2.0'"),
+        (dict(depth_of_interaction=True), "depth_of_interaction: expected a length >= 0 mm, got True"),
+        (dict(first_block_angle=None), "first_block_angle: expected finite radians, got None"),
+        (dict(first_block_angle=-math.inf), "first_block_angle: expected finite radians, got -inf"),
         (dict(image_shape=(1, 2)), "image_shape: expected three counts (z, y, x), got (1, 2)"),
         (dict(blocks=9, gaps_per_block=0), "expected an even number of positions round the ring, got 27"),
     ],
@@ -156,6 +161,13 @@ def test_unknown_preset_and_parameter():
         pt.Scanner.preset("hrrt")
     with pytest.raises(TypeError, match="unknown parameter ringz"):
         pt.Scanner.preset("mini", ringz=3)
+    with pytest.raises(ValueError, match=r"preset: expected one of 'slab', 'mini', 'mmr', got \['mini'\]"):
+        pt.Scanner.preset(["mini"])
+
+
+def test_numbers_of_a_scanner_may_be_numpys():
+    scanner = small_scanner(depth_of_interaction=np.float32(2), first_block_angle=np.array(-0.5))
+    assert scanner.effective_radius == 30 and scanner.crystal_tangents[0, 0] == pytest.approx(math.cos(0.5))
 
 
 def test_grid_positions():
@@ -185,6 +197,31 @@ def test_grid_positions():
 def test_grid_refuses(arguments, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         pt.ImageGrid(*arguments)
+
+
+def test_a_scanners_grid_of_another_shape_or_voxel_size():
+    scanner = small_scanner()
+    assert scanner.image_grid() == pt.ImageGrid(scanner.image_shape, scanner.image_voxel_size)
+    grid = scanner.image_grid(np.array([3, 4, 5]), np.array([2.0, 3.0, 4.0]))
+    assert grid == pt.ImageGrid((3, 4, 5), (2.0, 3.0, 4.0))
+    assert scanner.image_grid(voxel_size=[2, 3, 4]).shape == scanner.image_shape
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(shape=0), "shape: expected three voxel counts (z, y, x), got (0,)"),
+        (dict(shape=()), "shape: expected three voxel counts (z, y, x), got ()"),
+        (dict(shape=False), "shape: expected three voxel counts (z, y, x), got (False,)"),
+        (dict(voxel_size=0), "voxel_size: expected three lengths in mm (z, y, x), got (0,)"),
+        (dict(voxel_size=0.0), "voxel_size: expected three lengths in mm (z, y, x), got (0.0,)"),
+        (dict(voxel_size=[]), "voxel_size: expected three lengths in mm (z, y, x), got ()"),
+    ],
+)
+def test_a_scanners_grid_refuses(changes, message):
+    """What is false in Python is not the same as not given."""
+    with pytest.raises(ValueError, match=re.escape(message)):
+        small_scanner().image_grid(**changes)
 
 
 def test_cylinder_mask():

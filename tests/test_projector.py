@@ -231,9 +231,10 @@ def test_refusals():
         pt.Projector("mini", grid)
     with pytest.raises(TypeError, match=r"grid: expected a pettutor.ImageGrid, got \(1, 2, 3\)"):
         pt.Projector(scanner, (1, 2, 3))
-    known = "model: expected one of 'siddon', 'multi_ray', 'joseph', 'distance_driven', got 'nearest'"
-    with pytest.raises(ValueError, match=known):
-        pt.Projector(scanner, grid, model="nearest")
+    for model in ("nearest", None, ["joseph"]):
+        known = f"model: expected one of 'siddon', 'multi_ray', 'joseph', 'distance_driven', got {model!r}"
+        with pytest.raises(ValueError, match=re.escape(known)):
+            pt.Projector(scanner, grid, model=model)
     for rays in (2, (2,), (2, 2, 2), (0, 2), (2, -1), (1.5, 2), "22", None, (np.nan, 1)):
         said = re.escape(f"rays: expected two whole numbers >= 1 (transaxial, axial), got {rays!r}")
         with pytest.raises(ValueError, match=said):

@@ -146,6 +146,49 @@ def test_refuses(change, error, message):
         pt.mlem(**{"y": y, "A": A, "iterations": 2, **change})
 
 
+NO_OPERATOR = (
+    r"A: expected an operator \(A\(x\), A.T, in_shape, out_shape, dtype\), got {} "
+    r"\(the counts come first, then the operator\)"
+)
+QUADRATIC = pt.priors.Smoothness(1.0)
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        pt.mlem,
+        pt.osem,
+        lambda y, A: pt.map_em(y, A, QUADRATIC),
+        lambda y, A: pt.bsrem(y, A, QUADRATIC),
+        lambda y, A: pt.kernel_em(y, A, problem()[0]),
+    ],
+    ids=["mlem", "osem", "map_em", "bsrem", "kernel_em"],
+)
+def test_refuses_what_is_no_operator(algorithm):
+    A, y = problem()
+    with pytest.raises(TypeError, match=NO_OPERATOR.format(r"a NumPy array of shape \(2, 3, 4\), dtype float32")):
+        algorithm(A, y)
+    with pytest.raises(TypeError, match=NO_OPERATOR.format("NoneType None")):
+        algorithm(y, None)
+
+
+def test_an_operator_is_what_keeps_the_contract():
+    """It need not be a LinearOperator of ours."""
+
+    class Own:
+        in_shape, out_shape, dtype = (2,), (3,), np.dtype(np.float32)
+        matrix = np.ones((3, 2), np.float32)
+
+        def __call__(self, x):
+            return self.matrix @ x
+
+        @property
+        def T(self):
+            return lambda y: self.matrix.T @ y
+
+    assert pt.mlem(np.ones(3, np.float32), Own(), iterations=1).tolist() == [0.5, 0.5]
+
+
 def test_slope_of_the_ratio_against_differences_and_at_zero():
     from pettutor.reconstruction.poisson import ratio, ratio_slope
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pettutor.arrays import check_number
 from pettutor.geometry.checks import check_count, check_length, check_triple
 from pettutor.geometry.grid import ImageGrid
 from pettutor.geometry.presets import PRESETS
@@ -107,10 +108,8 @@ class Scanner:
         check_count(self.max_ring_difference, "max_ring_difference", 0)
         for name in ("ring_pitch", "crystal_pitch", "inner_radius"):
             check_length(getattr(self, name), name)
-        if not (math.isfinite(self.depth_of_interaction) and self.depth_of_interaction >= 0):
-            raise ValueError(f"depth_of_interaction: expected a length >= 0 mm, got {self.depth_of_interaction!r}")
-        if not math.isfinite(self.first_block_angle):
-            raise ValueError(f"first_block_angle: expected finite radians, got {self.first_block_angle!r}")
+        check_number(self.depth_of_interaction, "depth_of_interaction: expected a length >= 0 mm")
+        check_number(self.first_block_angle, "first_block_angle: expected finite radians", least=-math.inf)
         object.__setattr__(self, "image_shape", check_triple(self.image_shape, "image_shape", check_count, "counts"))
         object.__setattr__(
             self, "image_voxel_size", check_triple(self.image_voxel_size, "image_voxel_size", check_length, "mm")
@@ -156,7 +155,7 @@ class Scanner:
         TypeError
             An unknown parameter.
         """
-        if name not in PRESETS:
+        if not isinstance(name, str) or name not in PRESETS:
             raise ValueError(f"preset: expected one of {', '.join(map(repr, PRESETS))}, got {name!r}")
         known = {f.name for f in fields(cls)}
         unknown = set(changes) - known
@@ -317,8 +316,12 @@ class Scanner:
     # --- the image ------------------------------------------------------------------------------------------------
 
     def image_grid(self, shape=None, voxel_size=None, centre=(0.0, 0.0, 0.0)):
-        """The scanner's usual `ImageGrid`; another shape (voxels), voxel size or centre (mm) where given."""
-        return ImageGrid(shape or self.image_shape, voxel_size or self.image_voxel_size, centre)
+        """The scanner's usual `ImageGrid`; another shape (voxels), voxel size or centre (mm) where given.
+
+        Raises ValueError as `ImageGrid` does.
+        """
+        shape = self.image_shape if shape is None else shape
+        return ImageGrid(shape, self.image_voxel_size if voxel_size is None else voxel_size, centre)
 
     @property
     def field_of_view_radius(self):

@@ -64,7 +64,7 @@ class Projector(LinearOperator):
             raise TypeError(f"scanner: expected a pettutor.Scanner, got {scanner!r:.80}")
         if not isinstance(grid, ImageGrid):
             raise TypeError(f"grid: expected a pettutor.ImageGrid, got {grid!r:.80}")
-        if model not in MODELS:
+        if not isinstance(model, str) or model not in MODELS:
             raise ValueError(f"model: expected one of {', '.join(map(repr, MODELS))}, got {model!r}")
         if not (tof is None or isinstance(tof, TimeOfFlight)):
             raise TypeError(f"tof: expected a pettutor.TimeOfFlight or None, got {tof!r:.80}")

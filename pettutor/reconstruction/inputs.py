@@ -2,11 +2,14 @@
 
 import numpy as np
 
-from pettutor.arrays import array_module, check_array, is_cupy
+from pettutor.arrays import array_module, check_array, check_counts
+from pettutor.arrays import check_number as check_number  # the algorithms take their checks from here
+from pettutor.operators import check_operator
 
 
 def check_data(y, A):
-    """Measured counts of ``A.out_shape``, finite and >= 0."""
+    """Measured counts of ``A.out_shape``, finite and >= 0; and ``A`` is an operator."""
+    check_operator(A, hint=" (the counts come first, then the operator)")
     return check_array(y, "y", shape=A.out_shape, dtype=A.dtype, nonnegative=True)
 
 
@@ -15,17 +18,6 @@ def check_iterations(iterations):
     if isinstance(iterations, bool) or not isinstance(iterations, (int, np.integer)) or iterations < 1:
         raise ValueError(f"iterations: expected a whole number >= 1, got {iterations!r}")
     return int(iterations)
-
-
-def check_number(value, expected, zero=True):
-    """A finite number >= 0 (> 0 where ``zero`` is False); ``expected`` begins the message."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = np.nan
-    if isinstance(value, bool) or not np.isfinite(number) or number < 0 or (number == 0 and not zero):
-        raise ValueError(f"{expected}, got {value!r}")
-    return number
 
 
 def check_prior(prior, *names):
@@ -39,11 +31,7 @@ def check_background(background, A, y):
     """The background to use: the argument, or the operator's own, or 0."""
     if background is None:
         return getattr(A, "background", 0.0)
-    if np.ndim(background) == 0 and not is_cupy(background):
-        if not np.isfinite(background) or background < 0:
-            raise ValueError(f"background: expected counts >= 0, got {background!r}")
-        return float(background)
-    return check_array(background, "background", shape=y.shape, dtype=A.dtype, nonnegative=True)
+    return check_counts(background, "background", shape=y.shape, dtype=A.dtype)
 
 
 def start_image(start, mask, A, y):

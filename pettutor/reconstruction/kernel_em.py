@@ -2,6 +2,7 @@
 
 from pettutor.arrays import check_array
 from pettutor.operators import LinearOperator
+from pettutor.reconstruction.inputs import check_data
 from pettutor.reconstruction.passes import order_of_passes, run_passes
 from pettutor.reconstruction.record import Record
 
@@ -65,6 +66,7 @@ def kernel_em(
     ----------
     G. Wang, J. Qi, IEEE Trans. Med. Imaging 34(1):61, 2015.
     """
+    check_data(y, A)
     K = _Masked(kernel, A, mask)
     record = Record() if record is None else record
     if sensitivity is not None:
