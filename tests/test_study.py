@@ -407,7 +407,8 @@ EVERY_ALGORITHM = {
 
 
 def test_every_algorithm_is_there():
-    networks = {"trained_network", "diprecon", "end_to_end_dip"}  # they have a file of their own
+    # they have a file of their own
+    networks = {"trained_network", "cnn_penalty", "network_input", "diprecon", "end_to_end_dip"}
     assert {method["algorithm"] for method in EVERY_ALGORITHM.values()} == set(methods.ALGORITHMS) - networks
 
 

@@ -24,6 +24,9 @@ METHODS = {
         "algorithm": "end_to_end_dip", "filters": [2, 4], "start_fit": 3, "iterations": 2, "mr": "none",
         "last_activation": "softplus", "margin": 4,
     },
+    "U-Net as penalty": {"algorithm": "cnn_penalty", "network": "unet", "kappa": 0.2, "iterations": [1, 3]},
+    "with T1 as penalty": {"algorithm": "cnn_penalty", "network": "low_count_mr", "iterations": 2, "mr_shift": 2},
+    "its input": {"algorithm": "network_input", "network": "unet", "kappa": 0.2, "fit_iterations": 2, "iterations": 2},
 }  # fmt: skip
 STUDY = {"name": "networks", "counts": 4e5, "realisations": 1, "seed": 3, "images": "all", "methods": METHODS}
 
@@ -32,7 +35,7 @@ STUDY = {"name": "networks", "counts": 4e5, "realisations": 1, "seed": 3, "image
 def study(tmp_path_factory):
     study = pt.Study(STUDY, out=tmp_path_factory.mktemp("studies"))
     summary = study.run(workers=0, progress=False)
-    assert (summary.cells, summary.failed) == (4, [])
+    assert (summary.cells, summary.failed) == (7, [])
     return study
 
 
@@ -76,6 +79,24 @@ def test_cells_of_fitted_networks_are_those_of_direct_calls(study, scan):
     assert study.image("end to end") == pytest.approx(expected, rel=1e-2, abs=0.05)
 
 
+def test_cells_of_frozen_networks_are_those_of_direct_calls(study, scan):
+    scenario, y = scan
+    A, T1 = scenario.A, pt.networks.T1_MAXIMUM
+    unet, guided = (pt.networks.pretrained(name) for name in ("unet", "low_count_mr"))
+    scale, start = unet.recipe.scale, pt.mlem(y, A, iterations=60)
+    asked = start / np.float32(scale)
+    expected = pt.networks.cnn_penalty(y, A, unet.model, asked, scale=scale, kappa=0.2, iterations=3, start=start)
+    assert study.image("U-Net as penalty", iteration=3) == pytest.approx(expected, rel=1e-3, abs=1e-2)
+    assert np.abs(study.image("U-Net as penalty", iteration=1) - expected).max() > 1
+    moved = scenario.truth.with_moved_mr((0, 0, 2)).t1 / T1
+    settings = {"scale": scale, "kappa": 0.5, "iterations": 2, "start": start}
+    expected = pt.networks.cnn_penalty(y, A, guided.model, (asked, moved), **settings)
+    assert study.image("with T1 as penalty") == pytest.approx(expected, rel=1e-3, abs=1e-2)
+    settings |= {"kappa": 0.2, "fit_iterations": 2}
+    expected = pt.networks.network_input(y, A, unet.model, **settings)
+    assert study.image("its input") == pytest.approx(expected, rel=1e-2, abs=0.05)
+
+
 def test_other_weights_are_another_cell(monkeypatch):
     def keys():
         return [cell.key for cell in cells_of(read(STUDY)[0])]
@@ -83,7 +104,8 @@ def test_other_weights_are_another_cell(monkeypatch):
     before = keys()
     monkeypatch.setattr("pettutor.study.network_methods.digest", lambda name, size, folder: f"other {name}")
     after = keys()
-    assert before[0] != after[0] and before[1] != after[1] and before[2:] == after[2:]
+    own = [k for k, name in enumerate(METHODS) if "network" in METHODS[name]]
+    assert len(own) == 5 and all((before[k] != after[k]) == (k in own) for k in range(len(before)))
 
 
 def test_what_is_refused():
@@ -95,6 +117,7 @@ def test_what_is_refused():
     refused(r"methods.BCD-Net.network: expected one of ced, unet.*got 'nonet'", network="nonet")
     refused(rf"weights: expected {digest('bcd_net')} \(those stored for bcd_net at slab\), got 'abc'", weights="abc")
     refused(r"methods.BCD-Net.iterations", iterations=[1, 2])
+    refused(r"network: expected one of ced, unet, low_count_mr, got 'bcd_net'", algorithm="cnn_penalty", iterations=5)
     refused(r"mr_shift: expected only with a network that sees MR \(low_count_mr\), got it with bcd_net", mr_shift=2)
     unrolled = {"steps": {"algorithm": "trained_network", "network": "mapem_net"}}
     for study_of, trained_at in (("mini", "slab"), ("slab", "mini")):

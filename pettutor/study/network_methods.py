@@ -8,15 +8,16 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from pettutor.arrays import bounding_box
+from pettutor.arrays import bounding_box, to_numpy
 from pettutor.networks.training.recipes import BUILDERS, SIZES
 from pettutor.study.fields import Count, Positive, Whole, listed, reported, swept, swept_or_none
 from pettutor.study.method import SeesMR
 
 NETWORKS = tuple(BUILDERS)
+AFTERWARDS = ("ced", "unet", "low_count_mr")  # those that correct an image
 
 
-class TrainedNetwork(SeesMR):
+class _Stored(SeesMR):
     """A network with stored weights, from the image that it was trained to start from (its recipe says which).
 
     network, trained_at, folder : name, size, and what ``pettutor train --out`` wrote (default: what is in the package),
@@ -24,11 +25,9 @@ class TrainedNetwork(SeesMR):
     weights : the beginning of their SHA-256, found where it is not given: other weights are another cell
     """
 
-    algorithm: Literal["trained_network"]
     network: Literal[NETWORKS]
     trained_at: Literal[SIZES] = "slab"
     folder: str | None = None
-    iterations: reported(Annotated[int, Field(ge=1, le=1)]) = (1,)
     weights: str | None = None
 
     @model_validator(mode="before")
@@ -57,19 +56,76 @@ class TrainedNetwork(SeesMR):
         return self
 
     @staticmethod
-    def run(s, scenario, y, A, seed, *, iterations, record, callback):
+    def prepare(s, scenario, y, A):
+        """The network, its start image, and the MR image in its unit."""
         from pettutor.networks import T1_MAXIMUM
         from pettutor.reconstruction import mlem, osem
 
         network = _stored(s.network, s.trained_at, s.folder)
-        finish, scans = record.timed(), network.recipe.scans
+        scans = network.recipe.scans
         if scans.start == "mlem":
             start = mlem(y, A, iterations=scans.iterations)
         else:
             start = osem(y, A, subsets=scans.subsets, iterations=scans.iterations)
-        image = network(start, mr=scenario.mr_image("t1", s.mr_shift) / T1_MAXIMUM, prompts=y, A=A)
+        return network, start, scenario.mr_image("t1", s.mr_shift) / T1_MAXIMUM
+
+
+class TrainedNetwork(_Stored):
+    algorithm: Literal["trained_network"]
+    iterations: reported(Annotated[int, Field(ge=1, le=1)]) = (1,)
+
+    @staticmethod
+    def run(s, scenario, y, A, seed, *, iterations, record, callback):
+        _stored(s.network, s.trained_at, s.folder)  # loading is not counted
+        finish = record.timed()
+        network, start, mr = _Stored.prepare(s, scenario, y, A)
+        image = network(start, mr=mr, prompts=y, A=A)
         finish()
         callback(1, image)
+
+
+class _Frozen(_Stored):
+    """A network for post-processing whose weights stay as they are, inside a reconstruction."""
+
+    network: Literal[AFTERWARDS]
+
+    @staticmethod
+    def channels(s, scenario, y, A):
+        """The model, what an activity of 1 is to it, the start image, and the other channels that it wants."""
+        network, start, mr = _Stored.prepare(s, scenario, y, A)
+        return network.model, network.recipe.scale, start, (mr,) if s.network == "low_count_mr" else ()
+
+
+class CNNPenalty(_Frozen):
+    """The settings are those of `pettutor.networks.cnn_penalty`."""
+
+    algorithm: Literal["cnn_penalty"]
+    kappa: swept(Positive) = (0.5,)
+
+    @staticmethod
+    def run(s, scenario, y, A, seed, **loop):
+        from pettutor.networks import cnn_penalty
+
+        model, scale, start, others = _Frozen.channels(s, scenario, y, A)
+        inputs = (to_numpy(start) / np.float32(scale), *others)
+        return cnn_penalty(y, A, model, inputs, scale=scale, kappa=s.kappa, start=start, **loop)
+
+
+class NetworkInput(_Frozen):
+    """The settings are those of `pettutor.networks.network_input`."""
+
+    algorithm: Literal["network_input"]
+    kappa: swept(Positive) = (0.5,)
+    image_updates: swept(Count) = (2,)
+    fit_iterations: swept(Count) = (10,)
+
+    @staticmethod
+    def run(s, scenario, y, A, seed, **loop):
+        from pettutor.networks import network_input
+
+        model, scale, start, others = _Frozen.channels(s, scenario, y, A)
+        settings = {name: getattr(s, name) for name in ("kappa", "image_updates", "fit_iterations")}
+        return network_input(y, A, model, others, scale=scale, start=start, **settings, **loop)
 
 
 def digest(network, size="slab", folder=None):
@@ -184,4 +240,4 @@ class EndToEndDIP(_Fitted):
         return end_to_end_dip(y, A, **_Fitted.network_settings(s, scenario, A), **settings, **loop)
 
 
-NETWORK_CLASSES = (TrainedNetwork, DIPRecon, EndToEndDIP)
+NETWORK_CLASSES = (TrainedNetwork, CNNPenalty, NetworkInput, DIPRecon, EndToEndDIP)
