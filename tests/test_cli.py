@@ -63,7 +63,9 @@ def test_help_answers_at_once():
     assert min(seconds) < 1.0
 
 
-@pytest.mark.parametrize("command", [(), ("demo",), ("lab",), ("doctor",), ("bench",), ("kit",)])
+@pytest.mark.parametrize(
+    "command", [(), ("demo",), ("lab",), ("study",), ("train",), ("doctor",), ("bench",), ("kit",)]
+)
 def test_help_has_examples(command):
     result = run(*command, "--help")
     text = plain(result.output)

@@ -1,26 +1,33 @@
 """The demo end to end, its report, and the folder that is whole or untouched."""
 
+import base64
+import contextlib
 import errno
+import inspect
+import io
 import json
 import re
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib import metadata
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from backends import backend_is_installed
+from browser_pages import VOLUME, coloured, opened, picture
 
 import pettutor.demo as demo
 from pettutor.demo import folder as folders
 from pettutor.demo import stages
 from pettutor.demo.settings import embedded_number, image_grid, other_subjects
-from pettutor.geometry import Scanner
+from pettutor.geometry import ImageGrid, Scanner
 from pettutor.report import verdict as report_verdict
-from pettutor.report.figure import head_box, make_figure
-from pettutor.report.page import COLUMNS
+from pettutor.report.figure import head_box, make_figure, window
+from pettutor.report.page import COLUMNS, make_page
 from pettutor.report.verdict import number
+from pettutor.simulation import DEFAULT_COUNTS, simulate
 
 QUICK = replace(
     demo.SETTINGS["slab"],
@@ -46,9 +53,17 @@ def no_network(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def result(tmp_path_factory):
-    """One real run, made shorter, shared by the tests that only look."""
-    return run(tmp_path_factory.mktemp("demo") / "new" / "folder")
+def seen(tmp_path_factory):
+    """One real run, made shorter, shared by the tests that only look: its result, and what it showed meanwhile."""
+    with pytest.MonkeyPatch.context() as patched, contextlib.redirect_stderr(io.StringIO()) as screen:
+        patched.delenv("COLUMNS", raising=False)  # a narrow screen would cut the bars short
+        done = run(tmp_path_factory.mktemp("demo") / "new" / "folder", progress=True)
+    return done, screen.getvalue()
+
+
+@pytest.fixture(scope="module")
+def result(seen):
+    return seen[0]
 
 
 class Table(HTMLParser):
@@ -98,10 +113,22 @@ def test_results_are_strict_json_and_what_was_returned(result):
     assert read == json.loads(json.dumps(result.results))
     assert read["seed"] == 3 and read["subject"] == "mni:0" and read["settings"]["iterations"] == 4
     assert {"pettutor", "numpy", "python"} <= set(read["versions"])
+    assert read["versions"]["nilearn"] == metadata.version("nilearn")  # the embedded head comes from it
     assert read["peak_memory_mb"] > 50 and read["settings"]["device"] == "cpu"
     stage_seconds = [s for name, s in read["seconds"].items() if name != "total"]
     assert len(stage_seconds) == (9 if backend_is_installed() else 5)
     assert 0 < sum(stage_seconds) <= read["seconds"]["total"]
+
+
+def test_every_stage_has_a_bar_that_gets_to_its_end(seen):
+    result, screen = seen
+    stages = [name for name in result.results["seconds"] if name != "total"]
+    frames = re.split(r"[\r\n]+", screen)  # of all bars, one after the other
+    bars = [[frame for frame in frames if frame.startswith(f"[{n}/{len(stages)}]")] for n in range(1, len(stages) + 1)]
+    for stage, bar in zip(stages, bars, strict=True):
+        begin, end = (rf".{{4}}. {re.escape(stage)} +{share}% \|.{{24}}\|" for share in (0, 100))
+        assert re.match(begin, bar[0]) and re.fullmatch(end + r" (\d+)/\1 [a-z]+ \[\d\d:\d\d<.*\]", bar[-1]), bar
+    assert "| 4/4 iteration [" in bars[stages.index("scan and MLEM")][-1]
 
 
 def test_table_json_and_images_say_the_same(result):
@@ -206,6 +233,24 @@ def test_the_page_lives_in_a_browser(result, chromium):
     page.close()
 
 
+@pytest.mark.browser
+def test_arrow_keys_go_through_the_slices_of_the_page(result, chromium, tmp_path):
+    """A report of a volume, which slab's is not: known planes in the place of the images."""
+    volume = VOLUME.astype(np.float32)
+    images = {"truth": volume, "mlem": volume[::-1].copy(), "t1": volume, "mu": volume / 1000}
+    figure = base64.b64encode((result.folder / "figure.png").read_bytes()).decode("ascii")
+    grid = ImageGrid(volume.shape, (2.0, 2.0, 2.0))
+    text = make_page(result.results, images, grid, {"light": figure, "dark": figure})
+    top = window(volume)
+    with opened(chromium, tmp_path / "report.html", text) as (page, faults):
+        for key, z in (("Home", 0), ("ArrowUp", 1), ("ArrowUp", 2), ("End", len(volume) - 1)):
+            page.locator(".ptv-view").first.press(key)
+            for panel, name in enumerate(("truth", "mlem")):
+                expected = coloured(images[name][z], "magma", 0, top).astype(int)
+                assert np.abs(picture(page, panel) - expected).max() <= 6  # coded in steps: one colour off at most
+        assert faults == []
+
+
 # ---- the same again, or another ----------------------------------------------------------------------------------
 
 
@@ -255,6 +300,15 @@ def test_grids_are_the_networks():
     for size in demo.SETTINGS:
         grid = image_grid(Scanner.preset(size))
         assert grid.shape[1:] == (128, 128) and min(grid.size[1:]) > 250
+
+
+def test_the_reference_scan_of_the_course():
+    """100 M trues, 30 % randoms, 4.5 mm of blur; MLEM knows of 2.5 mm and makes 11 iterations."""
+    defaults = {name: parameter.default for name, parameter in inspect.signature(simulate).parameters.items()}
+    assert (defaults["randoms_fraction"], defaults["psf_fwhm"]) == (0.3, 4.5) and DEFAULT_COUNTS["mmr"] == 100e6
+    mmr = demo.SETTINGS["mmr"]
+    assert (mmr.dose, mmr.randoms_fraction, mmr.iterations) == (1.0, 0.3, 11)
+    assert (mmr.simulated_fwhm, mmr.modelled_fwhm) == (4.5, 2.5) and mmr.counts("mmr") == 100e6
 
 
 # ---- networks with physics inside --------------------------------------------------------------------------------

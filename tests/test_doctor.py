@@ -1,18 +1,28 @@
 """The doctor: what it finds, what it advises, and when it says that the course can run."""
 
+import gzip
 import re
 import subprocess
 import sys
 import threading
 import time
+import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from processes import run_python
+from typer.testing import CliRunner
 
 import pettutor
-from pettutor import doctor
+from pettutor import cli, doctor
 from pettutor.doctor import examination, mending, trials
+from pettutor.phantoms.brainweb import CACHE_VARIABLE, RAW_BYTES
 
+PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 WELL = {
     "numba": {"version": "0.61.0", "threads": 2},
     "tensorflow": {"version": "2.20.0", "devices": ["CPU", "GPU"], "keras": "3.10.0"},
@@ -30,6 +40,18 @@ def found(monkeypatch):
         return {check.name: check for check in doctor.examine()}
 
     return put
+
+
+@pytest.fixture
+def declared(monkeypatch):
+    """Metadata of an installation made from pyproject.toml as it is now: those of the one here may be older."""
+    texts = list(PROJECT["dependencies"])
+    for extra, wanted in PROJECT["optional-dependencies"].items():
+        for requirement in map(Requirement, wanted):
+            own = f"({requirement.marker}) and " if requirement.marker else ""
+            requirement.marker = Marker(f'{own}extra == "{extra}"')
+            texts.append(str(requirement))
+    monkeypatch.setattr(mending.metadata, "requires", lambda name: texts)
 
 
 def test_doctor_when_all_is_well(found):
@@ -104,6 +126,88 @@ def test_doctor_and_the_gpu(found, findings, driver, state, words):
     checks = found(WELL | findings, driver=driver)
     assert checks["GPU (CuPy)"].state == state and words in checks["GPU (CuPy)"].detail
     assert doctor.course_runs(checks.values())
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="CuPy is for Linux and Windows")
+@pytest.mark.parametrize(
+    ("here", "findings", "command"),
+    [
+        (None, {}, r'install "cupy-cuda12x\[ctk\]>=14\.[\d.]+"'),
+        ("cupy-cuda12x", {"cupy": {"error": "x"}}, r'install --force-reinstall "cupy-cuda12x\[ctk\]>=14\.[\d.]+"'),
+        ("cupy-cuda13x", {"cupy": {"error": "x"}}, r'install --force-reinstall "cupy-cuda13x\[ctk\]>=14\.[\d.]+"'),
+    ],
+)
+def test_doctor_advises_the_cupy_that_brings_its_cuda_libraries(found, declared, monkeypatch, here, findings, command):
+    """The extra ctk of CuPy's wheels is there from version 14 on."""
+    monkeypatch.setattr(examination, "version", {here: "14.2.0"}.get)
+    mend = found(WELL | findings, driver="GPU 0: NVIDIA X")["GPU (CuPy)"].mend
+    assert re.search(f"-m pip {command}$", mend), mend
+
+
+@pytest.mark.parametrize("requirement", PROJECT["dependencies"])
+def test_doctor_misses_each_library_that_the_package_asks_for(found, declared, monkeypatch, requirement):
+    name, version = Requirement(requirement).name, metadata.version
+
+    def version_without_it(asked):
+        if canonicalize_name(asked) == name:
+            raise metadata.PackageNotFoundError(asked)
+        return version(asked)
+
+    monkeypatch.setattr(mending.metadata, "version", version_without_it)
+    check = found(WELL)["libraries"]
+    assert (check.state, check.detail) == ("no", f"missing: {name}")
+    assert check.mend.endswith(f'-m pip install "{requirement}"')
+    done = CliRunner().invoke(cli.app, ["doctor"])
+    assert done.exit_code == 1 and "cannot run here yet: libraries" in done.output
+
+
+def test_doctor_misses_a_library_of_which_only_the_metadata_are_left(found, declared, monkeypatch):
+    installed = mending.installed
+    monkeypatch.setattr(examination, "installed", lambda name: name not in ("sklearn", "yaml") and installed(name))
+    assert found(WELL)["libraries"].detail == "missing: pyyaml, scikit-learn"
+
+
+def test_doctor_says_where_it_cannot_tell(found, monkeypatch):
+    def requires(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(mending.metadata, "requires", requires)
+    checks = found(WELL)
+    assert checks["libraries"].state == "warn" and "pettutor" in checks["libraries"].detail
+    assert "as far as could be told (see libraries)" in doctor.report(checks.values())
+
+
+def test_doctor_outlives_the_lack_of_what_it_uses_itself():
+    code = """
+import sys
+sys.modules |= dict.fromkeys(("numpy", "psutil"))  # None: cannot be imported
+from pettutor.doctor import examination
+examination.run_trials = lambda time_limit: {"numba": {"error": "no numpy"}}
+print(examination.report(examination.examine()))
+"""
+    said = re.sub(" +", " ", run_python(code))
+    assert "no libraries missing: numpy, psutil" in said
+    assert "warn memory cannot be told without psutil" in said
+    assert "warn BrainWeb cache cannot be told: " in said
+
+
+def test_doctor_names_damaged_files_of_brainweb(found, tmp_path, monkeypatch):
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    whole = gzip.compress(bytes(RAW_BYTES), 1)
+    files = {"04": whole, "05": whole[: len(whole) // 2], "06": b"<!DOCTYPE html><html>closed</html>", "18": b"",
+             "20": whole[:3], "38": gzip.compress(b"short"), "54": whole}  # fmt: skip
+    for subject, body in files.items():
+        (tmp_path / f"subject_{subject}.bin.gz").write_bytes(body)
+    check = found(WELL)["BrainWeb cache"]
+    assert check.state == "no" and not check.needed
+    assert check.detail.startswith(f"{tmp_path}: subjects 04 54; damaged: ")
+    damaged = ("05", "06", "18", "20", "38")
+    assert re.findall(r"subject_(\d\d)\.bin\.gz", check.detail) == list(damaged)
+    assert re.findall(r"fetch_brainweb\('(\d\d)', force=True\)", check.mend) == list(damaged)
+    for subject in damaged:
+        (tmp_path / f"subject_{subject}.bin.gz").unlink()
+    check = found(WELL)["BrainWeb cache"]
+    assert (check.state, check.detail) == ("yes", f"{tmp_path}: subjects 04 54")
 
 
 def test_every_no_has_its_command(found, monkeypatch):

@@ -1,6 +1,11 @@
 """The house: floors of the imports, and a light start."""
 
 import ast
+import os
+import re
+import shutil
+import subprocess
+import tomllib
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -235,3 +240,101 @@ assert x.shape == grid.shape and abs(A(x).sum() / y.sum() - 1) < 1e-3
 def test_the_projector_imports_without_numba():
     """Where CuPy is there instead, numba need not be."""
     run_python(BLOCKER.format(blocked={"numba", "llvmlite"}) + "import pettutor.projector, pettutor.reconstruction")
+
+
+# --- the README's two commands, and .ci/run, which runs them
+
+
+def marked_block(mark):
+    """The code block of README.md after the comment with the mark."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.search(rf"<!-- {mark} -->\n```bash\n(.*?)```", text, re.S)[1].strip()
+
+
+def test_the_commands_of_the_readme_install_extras_that_exist():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    installed = {}
+    for mark, last in (("demo-command", "pettutor demo"), ("test-command", "pytest")):
+        steps = marked_block(mark).split(" && ")
+        assert steps[-1] == last
+        (extras,) = (found[1] for step in steps if (found := re.fullmatch(r'pip install (?:-e )?"\.\[(.*)\]"', step)))
+        installed[mark] = set(extras.split(","))
+        assert installed[mark] <= set(project["optional-dependencies"]), extras
+    # .ci/run starts the demo where the test command has installed
+    assert installed["demo-command"] <= installed["test-command"]
+
+
+@pytest.fixture
+def ci(tmp_path):
+    """Runs bash code after the functions of .ci/run, beside a README.md of its own; its steps are left out."""
+    bash = shutil.which("bash")
+    if bash is None or os.name == "nt":
+        pytest.skip("needs bash")
+    functions, *steps = re.split(r"^(?=step )", (ROOT / ".ci/run").read_text(encoding="utf-8"), flags=re.M)
+    (tmp_path / ".ci").mkdir()
+    (tmp_path / ".ci/run").write_text("")
+    shutil.copy(ROOT / "README.md", tmp_path)
+
+    def run(code, **environment):
+        environment = os.environ | {"TMPDIR": str(tmp_path)} | environment
+        command = [bash, "-c", functions + code, str(tmp_path / ".ci/run")]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+    run.steps, run.folder = "".join(steps), tmp_path
+    return run
+
+
+def executable(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+def test_ci_installs_what_the_tests_need_beside_python(ci):
+    """A browser, and the compiler without which tests/test_cuda.py fails in CI."""
+    needed = re.findall(r"^step .* (system_package .*)$", ci.steps, re.M)
+    assert [line.split()[1] for line in needed] == ["chromium", "g++"]
+    bin = ci.folder / "bin"
+    for name in ("dirname", "mktemp", "rm", "id", "tail"):
+        executable(bin / name, f'exec {shutil.which(name)} "$@"')
+    executable(bin / "sudo", 'exec "$@"')
+    code = "\n".join(needed)
+    done = ci(code, PATH=str(bin))
+    assert done.returncode == 1 and "no apt-get to install chromium with" in done.stderr
+    log, chmod = ci.folder / "log", shutil.which("chmod")
+    executable(bin / "apt-get", f'echo "$*" >>{log}; for p; do :; done; : >{bin}/$p; {chmod} +x {bin}/$p')
+    done = ci(code, PATH=str(bin))
+    assert (done.returncode, done.stderr) == (0, "")
+    asked = [line for line in log.read_text().splitlines() if line.startswith("install")]
+    assert [line.split()[-1] for line in asked] == ["chromium", "g++"]
+    log.unlink()
+    assert ci(code, PATH=str(bin)).returncode == 0 and not log.exists()  # both are there now
+    (bin / "g++").rename(bin / "clang++")
+    assert ci(code, PATH=str(bin)).returncode == 0 and not log.exists()
+
+
+MAKE_ALL = 'mkdir "$5"; for f in report.html figure.png results.json; do echo . >"$5/$f"; done'
+
+
+@pytest.mark.parametrize(
+    ("pettutor", "command", "words"),
+    [
+        (MAKE_ALL, "pettutor demo", ""),
+        (f'{MAKE_ALL}; rm "$5/figure.png"', "pettutor demo", "the demo left no figure.png"),
+        (f'{MAKE_ALL}; : >"$5/report.html"', "pettutor demo", "the demo left no report.html"),
+        (f"{MAKE_ALL}; exit 3", "pettutor demo", ""),
+        (MAKE_ALL, "pettutor lab", "ends in 'pettutor demo'"),
+    ],
+    ids=["whole", "no figure", "empty report", "exit code", "another command"],
+)
+def test_ci_runs_the_demo(ci, pettutor, command, words):
+    assert re.search(r"^step .* demo$", ci.steps, re.M)
+    readme = ci.folder / "README.md"
+    readme.write_text(readme.read_text().replace("&& pettutor demo\n", f"&& {command}\n"))
+    executable(ci.folder / "pettutor", f'echo "called with $*"; {pettutor}')
+    code = f'mkdir -p "$work/clone/.venv/bin"; ln -s {ci.folder}/pettutor "$work/clone/.venv/bin"\ndemo'
+    done = ci(code)
+    assert (done.returncode == 0) == (pettutor == MAKE_ALL and command == "pettutor demo"), done
+    assert words in done.stderr
+    if done.returncode == 0:
+        assert "called with demo --size slab --out " in done.stdout and "network" in done.stdout

@@ -13,6 +13,7 @@ from registry import MatrixOperator, small_scanner
 import pettutor as pt
 from pettutor import networks
 from pettutor.networks.backend import load_keras
+from pettutor.networks.physics import bridge
 
 try:
     keras = load_keras()
@@ -314,6 +315,30 @@ def test_gradients_are_zero_and_finite_where_nothing_is_seen_and_at_zero():
     )
     assert np.isfinite(gradient).all() and np.isfinite(to_reference).all()
     assert gradient[0, 0, 0, 4] == 0 == to_reference[0, 0, 0, 4]
+
+
+class OnTheGpu:
+    """What CuPy shows of an array where the framework sees no GPU: it comes to the host when asked, never by itself."""
+
+    __module__ = "cupy"
+
+    def __init__(self, array):
+        self._array = np.asarray(array)
+
+    def get(self):
+        return self._array
+
+    def __array__(self, *args, **kwargs):
+        raise TypeError("Implicit conversion to a NumPy array is not allowed.")
+
+
+def test_what_was_computed_on_a_gpu_comes_back_to_a_framework_on_the_cpu():
+    double = bridge.differentiable(
+        lambda scan, x: OnTheGpu(scan * x**2), lambda scan, x, g: (None, OnTheGpu(2 * scan * x * g)), lambda _, x: x
+    )
+    x, scan = images(1), np.array([3], np.int32)
+    np.testing.assert_allclose(ops.convert_to_numpy(double(scan, tensor(x))), 3 * x**2, rtol=1e-12)
+    check_gradients(lambda x: ops.sum(double(scan, x) ** 2), x)
 
 
 # ---- what is kept for the way back -------------------------------------------------------------------------------

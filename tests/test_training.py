@@ -5,6 +5,8 @@ import itertools
 import json
 import math
 import os
+import re
+import shutil
 import sys
 import warnings
 from dataclasses import replace
@@ -16,7 +18,7 @@ from backends import needs_keras
 from processes import QUICK_COMPILATION, run_python
 
 from pettutor import networks
-from pettutor.networks.training import bowsher, scan_files, simulated_scans
+from pettutor.networks.training import bowsher, command, keep, scan_files, simulated_scans
 from pettutor.networks.training import data as training_data
 from pettutor.networks.training.data import SubjectSplit, split_subjects
 from pettutor.networks.training.recipes import BUILDERS, RECIPES, SIZES, Recipe, recipe
@@ -426,6 +428,28 @@ def test_patience_and_time_end_the_training(monkeypatch):
 
 
 @needs_keras
+def test_the_time_that_is_left_is_shown_after_every_update(monkeypatch):
+    """Of a training that ends by its minutes: tqdm knows none, and a round may take a quarter of an hour."""
+    shown, clock = [], itertools.count(100)
+
+    class Bar(train_module().tqdm):
+        def update(self, n=1):
+            shown.append(getattr(self, "postfix", ""))
+
+    monkeypatch.setattr(train_module(), "tqdm", Bar)
+    run(updates=4)
+    assert len(shown) == 4 and not any("left" in words for words in shown)
+    shown.clear()
+    monkeypatch.setattr(train_module().time, "perf_counter", lambda: next(clock))
+    _, history = run(updates=None, minutes=2, round_updates=70)
+    left = [re.search(r"(\d\d):(\d\d) left$", words) for words in shown]
+    assert len(left) == history.updates[-1] > 70
+    seconds = [60 * int(one[1]) + int(one[2]) for one in left]
+    assert 115 <= seconds[0] < 120 and seconds[-1] == 0 and (np.diff(seconds) < 0).all()
+    assert not shown[69].startswith("validation") and shown[70].startswith("validation")
+
+
+@needs_keras
 @pytest.mark.parametrize(("stop_at", "kept_updates"), [(12, [4, 8]), (14, [4, 8, 12])])  # in the middle of a round
 def test_interrupted_training_ends_as_if_it_had_not_been(tmp_path, monkeypatch, stop_at, kept_updates):
     whole, history = run()
@@ -597,6 +621,7 @@ import sys; sys.path.insert(0, {tests!r})
 import numpy as np, pettutor.networks as n, test_training as t
 keras = n.load_keras()
 assert keras.backend.backend() == "jax"
+t.VALIDATION = [t.made_scan("mni:2", 9, (3, 8, 12))]  # three slices cannot be halved
 whole, history = t.run()
 plain, t.train_module().tqdm = t.train_module().tqdm, t.bar_that_stops(14)
 try:
@@ -609,10 +634,14 @@ for one, other in zip(resumed.get_weights(), whole.get_weights(), strict=True):
     np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
 assert later.updates == history.updates
 t.test_the_first_step_of_adam_is_the_learning_rate_times_the_multiplier()
-from pettutor.networks.training.options import use_all_devices
-print(use_all_devices(), "devices")
+from pettutor.networks.training.options import use_all_devices, use_one_device
+print(use_all_devices(4), "devices")
 _, shared = t.run()
 np.testing.assert_allclose(shared.loss, history.loss, rtol=1e-4)
+np.testing.assert_allclose(shared.validation_loss, history.validation_loss, rtol=1e-4)
+use_one_device()
+print(keras.distribution.distribution())
+print(use_all_devices(3), "device for batches of 3", keras.distribution.distribution())
 """
 
 
@@ -620,19 +649,62 @@ np.testing.assert_allclose(shared.loss, history.loss, rtol=1e-4)
 def test_jax_resumes_and_shares_out_to_two_devices(tmp_path):
     code = JAX.format(tests=os.path.dirname(__file__), folder=str(tmp_path))
     flags = {"KERAS_BACKEND": "jax", "XLA_FLAGS": f"{QUICK_COMPILATION} --xla_force_host_platform_device_count=2"}
-    assert run_python(code, **flags).split("\n") == ["stopped", "2 devices"]
+    said = run_python(code, **flags).split("\n")
+    assert said == ["stopped", "2 devices", "None", "1 device for batches of 3 None"]
+
+
+DEVICES = """
+import contextlib, io
+{before}
+with contextlib.redirect_stderr(io.StringIO()) as said:
+    from pettutor.networks.training.options import use_all_devices
+    devices = use_all_devices(8)
+print(devices, *[line for line in said.getvalue().split("\\n") if "training" in line])
+from keras.distribution import distribution
+print(distribution())
+"""
+TWO_TENSORFLOW = """
+import tensorflow as tf
+(processor,) = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(processor, 2 * [tf.config.LogicalDeviceConfiguration()])
+"""
+TWO_TORCH = """
+import torch
+torch.cuda.device_count = lambda: 2
+"""
+
+
+@pytest.mark.parametrize(
+    ("backend", "several"), [("tensorflow", TWO_TENSORFLOW), ("torch", TWO_TORCH)], ids=["tensorflow", "torch"]
+)
+def test_one_of_several_devices_is_used_and_said_where_keras_shares_nothing_out(backend, several):
+    """Keras takes a distribution on TensorFlow, too, and does nothing with it."""
+    if not networks.backend._is_installed(backend):
+        pytest.skip(f"{backend} is not installed")
+    said, distribution = run_python(DEVICES.format(before=several), KERAS_BACKEND=backend).split("\n")
+    assert said.startswith("1 pettutor: training on one of 2 devices:") and "KERAS_BACKEND=jax" in said
+    assert distribution == "None"
 
 
 @pytest.mark.skipif(not networks.backend._is_installed("torch"), reason="PyTorch is not installed")
 def test_one_device_on_torch_is_nothing_to_speak_of():
-    code = """
-import contextlib, io
-with contextlib.redirect_stderr(io.StringIO()) as said:
-    from pettutor.networks.training.options import use_all_devices
-    devices = use_all_devices()
-print(devices, "one device" in said.getvalue())
-"""
-    assert run_python(code, KERAS_BACKEND="torch", CUDA_VISIBLE_DEVICES="") == "1 False"
+    code = DEVICES.format(before="")
+    assert run_python(code, KERAS_BACKEND="torch", CUDA_VISIBLE_DEVICES="") == "1\nNone"
+
+
+@pytest.mark.parametrize(("name", "used"), [("unet", "all, 8"), ("em_net", "one"), ("bcd_net", "one")])
+def test_a_network_with_a_projector_inside_is_trained_on_one_device(name, used, tmp_path, monkeypatch):
+    class Chosen(Exception):
+        pass
+
+    def choose(*batch_size):
+        raise Chosen(", ".join(("all", *map(str, batch_size))) if batch_size else "one")
+
+    monkeypatch.setattr(command, "simulate_scans", lambda *subjects, **options: [])
+    monkeypatch.setattr(command, "use_all_devices", choose)
+    monkeypatch.setattr(command, "use_one_device", choose)
+    with pytest.raises(Chosen, match=f"^{used}$"):
+        command.run(name, out=tmp_path, say=lambda text: None)
 
 
 # ---- recipes and stored networks ---------------------------------------------------------------------------------
@@ -717,12 +789,17 @@ def check_figures(network, folder, tolerance=0.005):
     return len(rows)
 
 
+def pretrained_record(name, size="slab"):
+    return json.loads(record_path(name, size).read_text(encoding="utf-8"))
+
+
 def networks_of_the_same_scans():
-    """The stored networks, those together that are tested on the same scans: a volume takes half a minute."""
+    """The stored networks; at mini those together that are tested on the same scans: a volume takes half a minute."""
     together = {}
     for name, size in stored_networks():
-        rows = json.loads(record_path(name, size).read_text(encoding="utf-8"))["test"]["rows"]
-        together.setdefault((size, rows[0]["key"]), []).append(name)
+        together.setdefault(
+            (size, name if size == "slab" else pretrained_record(name, size)["test"]["rows"][0]["key"]), []
+        ).append(name)
     return [pytest.param(names, size, id=f"{size}-{'-'.join(names)}") for (size, _), names in together.items()]
 
 
@@ -779,10 +856,6 @@ def test_the_counts_correct_a_frozen_network_where_they_are_many(folder):
         assert (corrected["nrmse"] < answer["nrmse"]) == no_more_error
 
 
-def pretrained_record(name, size="slab"):
-    return json.loads(record_path(name, size).read_text(encoding="utf-8"))
-
-
 def test_all_stored_weights_are_small_and_belong_to_recipes():
     assert sum(path.stat().st_size for path in FOLDER.glob("*")) < 3_000_000
     assert set(stored_networks()) == {(name, size) for name in BUILDERS for size in SIZES}
@@ -791,10 +864,38 @@ def test_all_stored_weights_are_small_and_belong_to_recipes():
         pretrained("ced", "mmr")
 
 
+def test_stored_networks_are_made_again_in_as_many_updates(tmp_path, monkeypatch):
+    """A limit in minutes would make other weights on another machine; another recipe begins with its minutes."""
+    asked, other = {}, replace(RECIPES["em_net", "slab"], seed=5)
+    monkeypatch.setattr(keep, "run", lambda *which, **options: asked.update({which: options}))
+    monkeypatch.setattr(keep, "keep", lambda *which: FOLDER)
+    monkeypatch.setattr(keep, "RECIPES", {**RECIPES, ("em_net", "slab"): other})
+    keep.main(tmp_path)
+    assert set(asked) == set(stored_networks())
+    for (name, size), options in asked.items():
+        repeated = recipe(name, size).minutes is not None and (name, size) != ("em_net", "slab")
+        updates = pretrained_record(name, size)["history"]["updates"][-1] if repeated else None
+        assert options == {"out": tmp_path, "updates": updates, "resume": True}, name
+    assert (
+        sum(options["updates"] is None for options in asked.values()) == 4
+    )  # EM-Net; CED at slab and BCD-Net end by epochs
+
+
+def test_what_is_kept_already_is_not_trained_again(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(keep, "run", lambda name, size, **options: asked.append(name))
+    monkeypatch.setattr(keep, "keep", lambda *which: FOLDER)
+    for name in ("unet", "em_net"):
+        for path in (weights_path, record_path):
+            shutil.copy(path(name, "slab"), tmp_path)
+    weights_path("em_net", "slab", tmp_path).write_bytes(b"other weights")
+    monkeypatch.setattr(keep, "RECIPES", {pair: one for pair, one in RECIPES.items() if pair[1] == "slab"})
+    keep.main(tmp_path, ["unet", "em_net", "mapem_net"])
+    assert asked == ["em_net", "mapem_net"]
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_the_page_on_networks_has_the_figures_of_the_stored_ones(size):
-    from pettutor.networks.training.keep import as_markdown
-
     page = (Path(__file__).parents[1] / "docs" / "networks.md").read_text(encoding="utf-8")
     table = page.partition(f"<!-- stored-networks {size} -->")[2].partition("<!-- end of stored-networks -->")[0]
-    assert table.strip() == as_markdown(size)
+    assert table.strip() == keep.as_markdown(size)

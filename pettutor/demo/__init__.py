@@ -33,6 +33,7 @@ _PACKAGES = (
     "torch",
     "cupy-cuda12x",
     "brainweb",
+    "nilearn",
 )
 
 

@@ -8,10 +8,20 @@ import sys
 from pathlib import Path
 
 from pettutor.doctor.findings import NO, WARN, YES, Check
-from pettutor.doctor.mending import TENSORFLOW_BUILDS, install_extra, installed, pip_command, tensorflow_builds, version
+from pettutor.doctor.mending import (
+    TENSORFLOW_BUILDS,
+    install,
+    install_cupy,
+    install_extra,
+    installed,
+    pip_command,
+    requirements,
+    tensorflow_builds,
+    version,
+)
 from pettutor.doctor.trials import BACKENDS, run_trials
 
-LIBRARIES = ("numpy", "scipy", "tqdm", "matplotlib", "nibabel", "nilearn", "brainweb", "jinja2", "skimage")
+MODULES = {"pyyaml": "yaml", "scikit-image": "skimage", "scikit-learn": "sklearn"}  # of the others the name is the same
 # seconds; an import of TensorFlow takes six, and several times that from a slow disk that has not read it before
 TIME_LIMIT = 60.0
 
@@ -83,8 +93,10 @@ def _python():
 
 
 def _memory():
-    import psutil
-
+    try:
+        import psutil
+    except ImportError:
+        return Check("memory", WARN, "cannot be told without psutil", needed=True)
     memory = psutil.virtual_memory()
     total, free = memory.total / 2**30, memory.available / 2**30
     detail = f"{free:.1f} of {total:.1f} GiB free, {os.cpu_count()} cores"
@@ -102,11 +114,16 @@ def _disk():
 
 
 def _libraries():
-    missing = [name for name in LIBRARIES if not installed(name)]
+    try:
+        wanted = requirements()
+    except ModuleNotFoundError as error:
+        return Check("libraries", WARN, f"cannot be told: {error}", needed=True)
+    # by their metadata, and by their files, of which a broken installation may leave either
+    missing = [r for r in wanted if version(r.name) is None or not installed(MODULES.get(r.name, r.name))]
     if not missing:
         return Check("libraries", YES, f"numpy {version('numpy')}, scipy {version('scipy')}", needed=True)
-    mend = pip_command("install", *("scikit-image" if name == "skimage" else name for name in missing))
-    return Check("libraries", NO, f"missing: {', '.join(missing)}", mend, needed=True)
+    names = ", ".join(requirement.name for requirement in missing)
+    return Check("libraries", NO, f"missing: {names}", install(missing), needed=True)
 
 
 def _numba(found):
@@ -178,9 +195,8 @@ def _gpu(found):
     if not driver:
         return Check("GPU (CuPy)", WARN, "no NVIDIA GPU found; everything runs on the CPU")
     if found is None:
-        return Check("GPU (CuPy)", NO, f"{driver}, but CuPy is not installed", pip_command("install", "cupy-cuda12x"))
-    installed = next((name for name in ("cupy-cuda12x", "cupy-cuda13x") if version(name)), "cupy-cuda12x")
-    mend = pip_command("install", "--force-reinstall", f'"{installed}[ctk]"')
+        return Check("GPU (CuPy)", NO, f"{driver}, but CuPy is not installed", install_cupy("gpu"))
+    mend = install_cupy("gpu-cuda13" if version("cupy-cuda13x") else "gpu", "--force-reinstall")
     return Check("GPU (CuPy)", NO, f"{driver}, but CuPy fails: {found['error']}", mend)
 
 
@@ -208,10 +224,33 @@ def _widgets():
 
 
 def _brainweb():
-    from pettutor.phantoms.brainweb import cache_folder
-
+    try:
+        from pettutor.phantoms.brainweb import SUBJECTS, cache_folder, fetch_command, file_name
+    except ImportError as error:
+        return Check("BrainWeb cache", WARN, f"cannot be told: {error}")
     folder = cache_folder()
-    subjects = sorted(path.name[8:10] for path in folder.glob("subject_[0-9][0-9].bin.gz")) if folder.is_dir() else []
-    if subjects:
-        return Check("BrainWeb cache", YES, f"{folder}: subjects {' '.join(subjects)}")
-    return Check("BrainWeb cache", WARN, "empty; the embedded brain mni:0 is there, BrainWeb comes with the first use")
+    faults = {s: _fault(folder / file_name(s)) for s in SUBJECTS if (folder / file_name(s)).exists()}
+    if not faults:
+        detail = "empty; the embedded brain mni:0 is there, BrainWeb comes with the first use"
+        return Check("BrainWeb cache", WARN, detail)
+    whole = " ".join(subject for subject, fault in faults.items() if not fault)
+    damaged = [f"{file_name(subject)} ({fault})" for subject, fault in faults.items() if fault]
+    detail = f"{folder}: subjects {whole or 'none'}"
+    if not damaged:
+        return Check("BrainWeb cache", YES, detail)
+    mend = " && ".join(fetch_command(subject, force=True) for subject, fault in faults.items() if fault)
+    return Check("BrainWeb cache", NO, f"{detail}; damaged: {', '.join(damaged)}: remove or replace them", mend)
+
+
+def _fault(path):
+    """What is wrong with a BrainWeb file, by its ends; the rest is read, and checked, whenever it is used."""
+    from pettutor.phantoms.brainweb import RAW_BYTES
+
+    try:
+        with open(path, "rb") as file:
+            if file.read(3) != b"\x1f\x8b\x08":
+                return "no gzip file"
+            file.seek(-4, os.SEEK_END)  # where gzip writes how long the content is
+            return "" if int.from_bytes(file.read(), "little") == RAW_BYTES else "cut short, or of another length"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"

@@ -38,18 +38,44 @@ def pip_command(*arguments):
     return " ".join([python, "-m", "pip", *arguments])
 
 
-def install_extra(extra):
-    """Command that installs what the extra asks for on this platform, wherever pettutor itself came from."""
+def requirements(extra=""):
+    """What the installed pettutor asks for on this platform, or what the extra adds to that.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        pettutor was not installed by pip, or there is no ``packaging`` to read its metadata.
+    """
     from packaging.requirements import Requirement
 
-    wanted = []
-    for text in metadata.requires("pettutor") or []:
-        requirement = Requirement(text)
-        marker = requirement.marker
-        if marker and marker.evaluate({"extra": extra}) and not marker.evaluate({"extra": ""}):
-            extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
-            wanted.append(f'"{requirement.name}{extras}{requirement.specifier}"')
-    return pip_command("install", *wanted)
+    everything = [Requirement(text) for text in metadata.requires("pettutor") or []]
+    always = [requirement for requirement in everything if _applies(requirement, "")]
+    if not extra:
+        return always
+    return [requirement for requirement in everything if _applies(requirement, extra) and requirement not in always]
+
+
+def _applies(requirement, extra):
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+
+
+def install(wanted, *options):
+    """Command that installs requirements, in the versions that they ask for."""
+    texts = []
+    for requirement in wanted:
+        extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+        texts.append(f'"{requirement.name}{extras}{requirement.specifier}"')
+    return pip_command("install", *options, *texts)
+
+
+def install_extra(extra):
+    """Command that installs what the extra asks for on this platform, wherever pettutor itself came from."""
+    return install(requirements(extra))
+
+
+def install_cupy(extra, *options):
+    """Command that installs the extra's CuPy, with the CUDA libraries that CuPy's own wheels leave out."""
+    return install([wanted for wanted in requirements(extra) if wanted.name.startswith("cupy")], *options)
 
 
 def tensorflow_builds():

@@ -81,7 +81,7 @@ def _in_tensorflow(forward, vjp, output_shape):
         floating = [t.dtype.is_floating for t in tensors]
 
         def forward_only(*arrays):
-            return [np.asarray(forward(*arrays)) if not is_cupy(arrays[-1]) else forward(*arrays)]
+            return [forward(*arrays)]
 
         def back(*arrays):
             *arguments, gradient = arrays
@@ -188,10 +188,11 @@ def _in_torch(forward, vjp, output_shape):
         return tensor.cpu().numpy()
 
     def tensor_from(array, like):
-        if is_cupy(array):
+        if is_cupy(array) and like.is_cuda:  # a PyTorch for the CPU alone cannot take what lies on a GPU
             sys.modules["cupy"].cuda.get_current_stream().synchronize()
             return torch.from_dlpack(array).to(device=like.device, dtype=like.dtype)
-        return torch.from_numpy(np.require(array, requirements="CW")).to(device=like.device, dtype=like.dtype)
+        array = np.require(to_numpy(array), requirements="CW")
+        return torch.from_numpy(array).to(device=like.device, dtype=like.dtype)
 
     class Crossing(torch.autograd.Function):
         @staticmethod

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from pettutor.networks.training.options import precision, use_all_devices
+from pettutor.networks.training.options import precision, use_all_devices, use_one_device
 from pettutor.networks.training.recipes import BUILDERS, RECIPES, recipe
 from pettutor.networks.training.simulated_scans import scan_cache, simulate_scans
 from pettutor.networks.training.stored_weights import pretrained, record_path, store, versions
@@ -65,8 +65,10 @@ def run(name, size="slab", *, out, seed=None, minutes=None, updates=None, subjec
     options = {"folder": scan_folder, "workers": workers, "progress": progress}
     training = split.check(simulate_scans(split.training, chosen.scans, **options), "training")
     validation = split.check(simulate_scans(split.validation, chosen.validation_scans(), **options), "validation")
-    if not (chosen.is_unrolled or chosen.is_greedy):
-        use_all_devices()
+    if chosen.is_unrolled or chosen.is_greedy:  # with a projector inside, which is on one device
+        use_one_device()
+    else:
+        use_all_devices(chosen.batch_size)
     with precision(policy):
         model = chosen.build()
     if chosen.starts_from:

@@ -1,9 +1,12 @@
 """Make all stored networks again: ``python -m pettutor.networks.training.keep FOLDER [NAME ...]`` (for authors).
 
 Every recipe that is marked as stored is trained in FOLDER as ``pettutor train`` does it (going on where an earlier run
-was stopped), and its weights and record are copied into the package.
+was stopped), and its weights and record are copied into the package. Where the recipe has a limit in minutes, as many
+updates are made as the weights in the package had; a recipe that is new or has changed is trained for its minutes. The
+learning rate falls over the updates then and not over the minutes: such weights are alike, not equal to the bit.
 """
 
+import filecmp
 import json
 import shutil
 import sys
@@ -12,7 +15,14 @@ from pathlib import Path
 from pettutor.networks.training.bowsher import stored_bowsher
 from pettutor.networks.training.command import run
 from pettutor.networks.training.recipes import BASELINE_ITERATIONS, RECIPES
-from pettutor.networks.training.stored_weights import FOLDER, pretrained, record_path, stored_networks, weights_path
+from pettutor.networks.training.stored_weights import (
+    FOLDER,
+    pretrained,
+    record_path,
+    recorded_updates,
+    stored_networks,
+    weights_path,
+)
 
 LARGEST = 1_000_000  # bytes of one network's weights
 
@@ -61,12 +71,21 @@ def as_markdown(size="slab"):
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
+def is_kept(name, size, folder):
+    """Whether what is in the package is what lies in FOLDER."""
+    pairs = [(path(name, size, folder), path(name, size)) for path in (weights_path, record_path)]
+    return all(a.is_file() and b.is_file() and filecmp.cmp(a, b, shallow=False) for a, b in pairs)
+
+
 def main(folder, names=()):
     """Train and keep networks; all that are stored, where no names are given."""
     for (name, size), recipe in RECIPES.items():
-        if recipe.stored and (not names or name in names):
-            run(name, size, out=folder, resume=True)
-            print(f"kept in {keep(name, size, folder)}\n")
+        if not recipe.stored or (names and name not in names):
+            continue
+        if not is_kept(name, size, folder):
+            run(name, size, out=folder, updates=recorded_updates(recipe), resume=True)
+            keep(name, size, folder)
+        print(f"kept in {weights_path(name, size)}\n")
 
 
 if __name__ == "__main__":

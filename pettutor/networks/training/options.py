@@ -6,31 +6,62 @@ from pettutor.arrays import announce_once
 from pettutor.networks.backend import load_keras
 
 
-def use_all_devices():
-    """Share batches out to all devices that Keras sees (data parallel), where there are several: call before building.
+def use_all_devices(batch_size):
+    """Share batches out to the devices that there are (data parallel), where there are several: call before building.
+
+    On JAX alone: on TensorFlow Keras (3.15) takes a distribution and does nothing with it, on PyTorch it has none. What
+    is done with several devices is said once.
+
+    Parameters
+    ----------
+    batch_size : int
+        Examples of a training step. As many devices are used as share them equally.
 
     Returns
     -------
     int
-        Devices in use. Keras does this on JAX, and on TensorFlow only for what its distribution interface supports;
-        where it does not work, one device is used, and that is said once.
+        Devices in use.
     """
+    use_one_device()
     keras = load_keras()
+    devices = _devices(keras)
+    if len(devices) < 2:
+        return 1
+    if keras.backend.backend() != "jax":
+        announce_once(
+            f"training on one of {len(devices)} devices: Keras shares batches out on JAX alone (set KERAS_BACKEND=jax)"
+        )
+        return 1
+    used = max(count for count in range(1, len(devices) + 1) if batch_size % count == 0)
+    announce_once(f"training on {used} of {len(devices)} devices, batches of {batch_size}")
+    if used > 1:
+        _share_out(keras, devices[:used])
+    return used
+
+
+def use_one_device():
+    """Leave all that is built after this on one device, whatever a training before it did."""
+    load_keras().distribution.set_distribution(None)
+
+
+def _devices(keras):
+    """The devices that the backend sees: its GPUs, or what it takes for the CPU."""
     if keras.backend.backend() == "torch":  # Keras cannot list its devices
         import torch
 
-        if torch.cuda.device_count() < 2:
-            return 1
-    try:
-        devices = keras.distribution.list_devices()
-        if len(devices) < 2:
-            return 1
-        keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices))
-    except Exception as error:  # backends without it raise what they like
-        announce_once(f"training on one device: Keras cannot share it out on {keras.backend.backend()} ({error})")
-        return 1
-    announce_once(f"training on {len(devices)} devices")
-    return len(devices)
+        return range(torch.cuda.device_count())
+    return keras.distribution.list_devices()
+
+
+def _share_out(keras, devices):
+    class SharedBatches(keras.distribution.DataParallel):
+        def get_data_layout(self, shape):
+            if shape[0] % len(devices) == 0:
+                return super().get_data_layout(shape)
+            # JAX cuts no batch into unequal parts, such as the last one of a validation: every device computes it whole
+            return keras.distribution.TensorLayout([None] * len(shape), self.device_mesh)
+
+    keras.distribution.set_distribution(SharedBatches(devices=devices))
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pettutor.networks.training.command import run
 from pettutor.networks.training.recipes import plain_name
-from pettutor.networks.training.stored_weights import pretrained, stored_networks
+from pettutor.networks.training.stored_weights import pretrained, recorded_updates, stored_networks
 
 
 def folder_of(folder, seed):
@@ -40,12 +40,10 @@ def train_again(name, seed, folder, size="slab", **options):
     ValueError
         No such network is stored; the seed that it was trained with.
     """
-    stored = pretrained(name, size)
-    recipe = stored.recipe
+    recipe = pretrained(name, size).recipe
     if seed == recipe.seed:
         raise ValueError(f"seed: expected another than that of the stored {recipe.name}, got {seed}")
-    # a limit in minutes becomes the updates that it was enough for; the others end by their epochs and by patience
-    updates = stored.record["history"]["updates"][-1] if recipe.minutes is not None else None
+    updates = recorded_updates(recipe)
     return run(recipe.name, size, out=folder_of(folder, seed), seed=seed, updates=updates, resume=True, **options)
 
 

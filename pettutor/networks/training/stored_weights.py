@@ -33,6 +33,27 @@ def stored_networks(folder=FOLDER):
     return [pair for pair in found if weights_path(*pair, folder).is_file()]
 
 
+def recorded_updates(recipe):
+    """Training steps to train a network again for as long as the one in the package, on whatever machine.
+
+    A limit in minutes would give a slower machine less of a network: it becomes the updates that it was enough for.
+
+    Parameters
+    ----------
+    recipe : Recipe
+
+    Returns
+    -------
+    int or None
+        None where the recipe has no such limit (epochs or patience end it), or the package has no weights made by it.
+    """
+    path = record_path(recipe.name, recipe.size)
+    if recipe.minutes is None or not path.is_file():
+        return None
+    record = json.loads(path.read_text(encoding="utf-8"))
+    return record["history"]["updates"][-1] if Recipe.from_dict(record["recipe"]) == recipe else None
+
+
 def pretrained(name, size="slab", *, scans=None, folder=None):
     """A trained network, made anew by its recipe, with its stored weights.
 

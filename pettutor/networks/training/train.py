@@ -221,7 +221,7 @@ def _keeper(keras, state, stream, limits, learning_rate, callback, progress):
     class Keeper(keras.callbacks.Callback):
         def __init__(self):
             super().__init__()
-            self.updates, self.out_of_time = done, False
+            self.updates, self.out_of_time, self.words = done, False, ""
             self.bar = tqdm(total=planned, initial=done, desc="training", unit="update", disable=not progress)
 
         def elapsed(self):
@@ -236,10 +236,17 @@ def _keeper(keras, state, stream, limits, learning_rate, callback, progress):
             self.rate = 0.5 * learning_rate * (1 + math.cos(math.pi * min(through, 1.0)))
             self.model.optimizer.learning_rate = self.rate
 
+        def show(self, elapsed):
+            # tqdm, which draws when it likes, knows how long the updates take that are planned, but of no limit in time
+            left = f"{tqdm.format_interval(max(0, seconds - elapsed))} left" if seconds else ""
+            self.bar.set_postfix_str(", ".join(filter(None, (self.words, left))), refresh=False)
+
         def on_train_batch_end(self, batch, logs=None):
             self.updates += 1
+            elapsed = self.elapsed()
+            self.show(elapsed)
             self.bar.update()
-            self.out_of_time = bool(seconds) and self.elapsed() >= seconds
+            self.out_of_time = bool(seconds) and elapsed >= seconds
             if self.out_of_time or self.updates == planned:
                 self.model.stop_training = True
 
@@ -264,9 +271,9 @@ def _keeper(keras, state, stream, limits, learning_rate, callback, progress):
                 history.ended = "patience"
             self.model.stop_training = bool(history.ended)
             state.keep()
-            left = f", {max(0, seconds - self.elapsed()):.0f} s left" if seconds else ""
-            words = f"validation {math.sqrt(held_out):.4f}, best {math.sqrt(min(history.validation_loss)):.4f}{left}"
-            self.bar.set_postfix_str(words, refresh=False)
+            best = math.sqrt(min(history.validation_loss))
+            self.words = f"validation {math.sqrt(held_out):.4f}, best {best:.4f}"
+            self.show(self.elapsed())
             if callback is not None:
                 callback(history)
 
