@@ -17,7 +17,7 @@ STUDIES = sorted(path.stem for path in pt.course.study_file().parent.glob("*.yam
 @pytest.mark.parametrize("name", STUDIES)
 def test_stored_curves_are_means_of_the_stored_rows(name):
     curves, rows = pt.course.stored_curves(name), pt.course.stored_rows(name)
-    keys = [name for name in ("structure",) if name in rows]
+    keys = [name for name in ("subject", "structure") if name in rows]
     keys += ["method", "setting", "iteration", "fwhm", "region"]
     settings = yaml.safe_load(pt.course.study_file(name).read_text(encoding="utf-8"))
     count = settings["realisations"]
@@ -100,6 +100,58 @@ def test_what_is_invented_and_what_is_hidden():
     assert hidden["U-Net with T1"] < hidden["U-Net"] - 0.3
     error = rows[rows["region"] == "grey matter"].groupby("method")["nrmse"].mean()
     assert error.idxmin() == "U-Net with T1"
+
+
+def test_what_classical_methods_and_diprecon_invent():
+    """Points by which white matter is darker than the Gaussian's where only T1 shows a cold lesion, at least error."""
+    rows = pt.course.stored_rows("invented").fillna({"kappa": 0})
+    gaussian = rows.query("method == 'MLEM + Gaussian' and fwhm == 4 and region == 'lesion 1'")["bias"].mean()
+    setting = ["method", "setting", "kappa", "iteration", "fwhm"]
+    means = rows.groupby([*setting, "region"])[["nrmse", "bias"]].mean().unstack()
+    best = means.loc[means["nrmse", "grey matter"].groupby(level="method").idxmin()].droplevel(setting[1:])
+    darker = gaussian - best["bias", "lesion 1"]
+    assert darker[["kernel EM", "Bowsher MAP", "dictionary MAP"]].max() < 0.065
+    assert darker["DIPRecon"] == pytest.approx(0.107, abs=0.001)
+    seeds = pt.course.stored_rows("invented_diprecon").query("iteration == 5 and region == 'lesion 1'")
+    found = gaussian - seeds.groupby("setting")["bias"].mean()
+    assert found.to_numpy() == pytest.approx([0.130, 0.117], abs=0.001)
+
+
+def test_other_heads_tell_the_same():
+    """NRMSE at each method's best setting, head by head: the ranges of docs/networks.md, and their order."""
+    rows = pt.course.stored_rows("other_heads").fillna({"kappa": 0})
+    assert rows.groupby("subject")["realisation"].nunique().to_list() == [7, 7, 7]
+    grey = rows[rows["region"] == "grey matter"]
+    settings = grey.groupby(["subject", "method", "setting", "kappa", "iteration", "fwhm"])["nrmse"].mean()
+    least = 100 * settings.groupby(level=["method", "subject"]).min().unstack()
+    ranges = {"U-Net": (25.9, 26.2), "EM-Net": (25.7, 25.9), "FBSEM-Net": (26.3, 26.5), "MAPEM-Net": (26.9, 27.0),
+              "CED": (27.8, 28.1), "BCD-Net": (27.9, 28.3), "U-Net with T1": (13.1, 13.7), "DIPRecon": (26.7, 27.2),
+              "kernel EM": (24.8, 25.1), "Bowsher MAP": (25.5, 26.0), "dictionary MAP": (29.7, 29.9),
+              "MLEM + Gaussian": (30.2, 30.9)}  # fmt: skip
+    for method, (low, high) in ranges.items():
+        assert (least.loc[method].min(), least.loc[method].max()) == pytest.approx((low, high), abs=0.051), method
+    assert set(ranges) == set(least.index)
+
+
+def test_a_frozen_network_gains_nothing_at_dose_1():
+    """As penalty or with its input sought: no less error than the U-Net alone, and less contrast at its noise."""
+    rows, more = (pt.course.stored_rows(n).fillna({"kappa": 0}) for n in ("side_by_side", "frozen_network"))
+    gaussian = rows[(rows["method"] == "MLEM + Gaussian") & (rows["region"] == "grey matter")]
+
+    def of(table):
+        grey = table[table["region"] == "grey matter"]
+        noise = float(grey["std"].iloc[0])
+        gain = pt.measures.compare_at_equal_noise(grey, gaussian, noise)["difference"].iloc[0]
+        return 100 * grey["nrmse"].mean(), 100 * noise, float(gain)
+
+    alone = of(rows[(rows["method"] == "U-Net") & (rows["fwhm"] == 0)])
+    penalty = {round(k, 2): of(part) for k, part in more[more["algorithm"] == "cnn_penalty"].groupby("kappa")}
+    sought = of(more[(more["algorithm"] == "network_input") & (more["iteration"] == 5)])
+    assert alone == pytest.approx((25.8, 20.0, 0.170), abs=0.06)
+    assert penalty[0.5] == pytest.approx((25.8, 20.4, 0.166), abs=0.06)
+    assert penalty[0.03] == pytest.approx((26.5, 26.3, 0.122), abs=0.06)
+    assert sought == pytest.approx((26.2, 22.4, 0.133), abs=0.06)
+    assert all(own[2] < alone[2] and own[0] > alone[0] - 0.1 for own in (penalty[0.5], penalty[0.03], sought))
 
 
 def test_other_seeds_invent_more():
