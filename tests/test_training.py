@@ -27,7 +27,7 @@ from pettutor.networks.training.scan_making import phantom_of
 from pettutor.networks.training.simulated_scans import ScanSettings, simulate_scans
 from pettutor.networks.training.stored_weights import FOLDER, pretrained, record_path, stored_networks, weights_path
 from pettutor.networks.training.train import train
-from pettutor.networks.training.trained_network import TrainedNetwork, figures_of, summary
+from pettutor.networks.training.trained_network import TrainedNetwork, as_text, figures_of, summary
 from pettutor.networks.unet import unet
 
 SHORT = ScanSettings(iterations=4, heights=(0.0,))
@@ -821,6 +821,17 @@ def test_bowsher_was_measured_on_the_scans_of_the_networks(size):
     assert summary(rows, ("bowsher",), "kappa") == record["test"]["summary"]
     for line in record["test"]["summary"]:
         assert min(record["kappas"]) < line["kappa"] < max(record["kappas"]), "the best is at the end of what was tried"
+
+
+def test_the_text_of_the_figures_shows_bowsher_in_each_dose():
+    lines, marks = (pretrained_record(name)["test"]["summary"] for name in ("em_net", "bowsher"))
+    plain, marked = as_text(lines).splitlines(), as_text(lines, bowsher=marks).splitlines()
+    found = [row for row in marked if "Bowsher MAP, sees T1" in row]
+    assert [row for row in marked if row not in found] == plain
+    assert [row.split("T1")[1].split()[:2] for row in found] == [[f"{m['bowsher']['nrmse']:.2f}", "%"] for m in marks]
+    assert [marked[k - 1].split()[0] for k, row in enumerate(marked) if row in found] == ["network"] * len(lines)
+    with pytest.raises(ValueError, match=r"bowsher: expected lines for the doses and scans .*, got "):
+        as_text(lines, bowsher=marks[1:])
 
 
 def test_bowsher_reaches_its_figures(folder):

@@ -183,11 +183,34 @@ def summary(rows, images=IMAGES, setting="gaussian_mm"):
     return result
 
 
-def as_text(lines, start="start", iterations=BASELINE_ITERATIONS):
-    """The table of `summary`, as text."""
+def as_text(lines, start="start", iterations=BASELINE_ITERATIONS, bowsher=()):
+    """The table of `summary`, as text.
+
+    Parameters
+    ----------
+    lines : list of dict
+        As of `summary`.
+    start : str
+        What the start image is called.
+    iterations : int
+        Of MLEM.
+    bowsher : list of dict
+        What Bowsher MAP reached on the same scans, one line a dose (`stored_bowsher`); default: not shown.
+
+    Raises
+    ------
+    ValueError
+        The lines of Bowsher MAP are of other doses, or of another number of scans.
+    """
     words = {"start": start, "mlem": f"MLEM, {iterations}", "gaussian": "best Gaussian", "network": "network"}
     if start == words["mlem"]:
         del words["start"]
+    if bowsher:
+        ours, theirs = ([(round(line["dose"], 6), line["scans"]) for line in one] for one in (lines, bowsher))
+        if ours != theirs:
+            raise ValueError(f"bowsher: expected lines for the doses and scans {ours}, got {theirs}")
+        words["bowsher"] = "Bowsher MAP, sees T1"
+        lines = [line | {"bowsher": other["bowsher"]} for line, other in zip(lines, bowsher, strict=True)]
     text = [f"{'dose':>7}  {'':<20}  NRMSE, head  contrast: grey  lesions"]
     for line in lines:
         for k, (who, name) in enumerate(words.items()):
