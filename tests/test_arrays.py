@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from tqdm import tqdm
 
 from pettutor import arrays
 
@@ -26,6 +27,18 @@ def test_what_runs_is_said_once_and_in_notebooks_not_as_an_error(monkeypatch):
     monkeypatch.setattr(arrays, "_announced", set())
     assert said(io.StringIO(), "one", "one") == ("", "pettutor: one\n")
     assert said(NotebookStream(), "one", "two") == ("pettutor: two\n", "")
+
+
+def test_what_runs_has_a_line_of_its_own_beside_a_progress_bar(monkeypatch):
+    monkeypatch.setattr(arrays, "_announced", set())
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    with tqdm(total=2, desc="simulating", file=stream, ncols=60) as bar:
+        bar.update()
+        arrays.announce_once("projecting somewhere")
+    lines = [line.split("\r")[-1] for line in stream.getvalue().split("\n")]
+    assert "pettutor: projecting somewhere" in lines
+    assert lines[-2].startswith("simulating: ")  # drawn again
 
 
 @pytest.mark.parametrize("value", [3, 3.0, np.int16(3), np.float32(3), np.float64(3), np.array(3), Fraction(3)])

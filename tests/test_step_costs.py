@@ -21,6 +21,9 @@ def test_what_the_lesson_shows_is_what_was_measured():
         assert rows["image_mb"].to_numpy() == pytest.approx(4e-6 * np.prod(scanner.image_grid().shape))
         inside, outside = rows.loc["sinograms in the graph"], rows.loc["images only"]
         assert inside["peak_mb"] > 2 * outside["peak_mb"]
+        assert outside["sinogram_sized"] == rows.loc["images, counts kept outside", "sinogram_sized"] == 0
+        assert inside["sinogram_sized"] > 10 * settings["unrolls"]  # five a MAP-EM step, of two steps an unroll
+        assert outside["tensors"] < inside["tensors"] and outside["largest_mb"] <= inside["largest_mb"]
         assert rows["seconds"].max() < 1.5 * rows["seconds"].min()
 
 
@@ -38,4 +41,8 @@ def test_costs_are_measured_case_by_case(monkeypatch, tmp_path):
     step_costs.main()
     assert [(kind, settings["keep_bytes"]) for kind, _, settings in asked] == [g[:2] for g in step_costs.GRAPHS]
     table = pt.course.stored_step_costs()
+    none, _, many = table["sinogram_sized"]
+    assert none == 0 < many and table["largest_mb"].to_numpy() == pytest.approx(
+        [4e-6 * np.prod(shape) for shape in table["largest_shape"]]
+    )
     assert (table["peak_mb"] == 3.0).all() and (table["seconds"] == 2.0).all() and (table["filters"] == "2 2").all()

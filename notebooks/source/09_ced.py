@@ -657,7 +657,7 @@ pt.volshow(
 # %% [markdown] tags=["teacher"]
 # **5 minutes, exercise 3.** Common mistakes, which the check names: millimetres taken for voxels, the wrong axis,
 # `int` in place of `round`. Expected: the network that gains most from T1 loses most. In the stored study its NRMSE
-# goes from 13.4 over 30.4 to 45.4 % for 0, 2 and 4 mm. Expected at `slab`: Bowsher MAP 24.9, 28.2 and 30.5 %.
+# goes from 13.2 over 30.2 to 45.3 % for 0, 2 and 4 mm. Expected at `slab`: Bowsher MAP 24.9, 28.2 and 30.5 %.
 
 # %% [markdown]
 # This network was told, again and again: dark spots in T1 that mean nothing were drawn into every training step. How it

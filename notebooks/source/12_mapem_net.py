@@ -628,11 +628,15 @@ print(f"sinograms in the graph of 'images': {max(found.loc['images', 'sinogram_s
 # None against many, and more with each unroll. Not all are held at the same time, and the framework makes copies; what
 # a training step really takes only a run tells. `graph_memory.run_step` runs two of them in a process of its own, and
 # looks how far its memory grew and how long the second one took. That was done once, for a scanner of ten rings (4
-# unrolls) and for "mini" (8 unrolls, the library's CNN):
+# unrolls) and for "mini" (8 unrolls, the library's CNN); first what their graphs hold:
 
 # %%
 costs = pt.course.stored_step_costs()
 print("measured on", costs.attrs["machine"], costs.attrs["versions"])
+held = {"tensors": "tensors", "sinogram_sized": "as large as a sinogram", "largest_mb": "largest, MB"}
+print(costs.set_index(["scanner", "graph"])[list(held)].rename(columns=held).round(1).to_string())
+
+# %%
 fig, axes = plt.subplots(2, 2, figsize=(9, 4), sharey=True, layout="constrained")
 for row, (scanner, of_it) in zip(axes, costs.groupby("scanner", sort=False), strict=True):
     sizes = f"{scanner}: image {of_it['image_mb'].iloc[0]:.1f} MB, sinogram {of_it['sinogram_mb'].iloc[0]:.0f} MB"

@@ -43,15 +43,19 @@ def cases():
 
 
 def measure(scanner, settings, say=print):
-    """A row for each of `GRAPHS`: dict with the sizes of the data, MB by which the process grew, and seconds."""
+    """A row for each of `GRAPHS`: dict with the sizes of data and tensors, MB the process grew by, and seconds."""
     rows = []
+    traced = graph_memory.compare(scanner, counts=1e6, run=False, **settings)
     for kind, keep_bytes, name in GRAPHS:
         cost = graph_memory.run_step(kind, scanner, counts=1e6, keep_bytes=keep_bytes, **settings)
+        graph = traced.loc[kind]
         rows.append({
             "scanner": scanner.name, "graph": name, "kind": kind, "keep_bytes": keep_bytes,
             "filters": " ".join(map(str, settings["filters"])), "unrolls": settings["unrolls"],
             "image_mb": 4e-6 * float(np.prod(scanner.image_grid().shape)),
             "sinogram_mb": 4e-6 * float(np.prod(scanner.sinogram_shape)),
+            "tensors": int(graph["tensors"]), "sinogram_sized": int(graph["sinogram_sized"]),
+            "largest_mb": float(graph["largest_mb"]), "largest_shape": list(graph["largest_shape"]),
             "peak_mb": cost.peak_bytes / 1e6, "seconds": cost.seconds,
         })  # fmt: skip
         say(f"{scanner.name}, {name}: {cost.peak_bytes / 1e6:,.0f} MB, {cost.seconds:.1f} s")

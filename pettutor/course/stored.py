@@ -71,8 +71,9 @@ def stored_step_costs():
     -------
     pandas.DataFrame
         One row a scanner and kind of graph: ``scanner, graph, kind, keep_bytes, filters, unrolls, image_mb,
-        sinogram_mb``, and ``peak_mb`` (by which the process grew) and ``seconds`` (of the second step). MB are 10⁶
-        bytes. Its ``attrs`` name the ``machine`` and the ``versions``.
+        sinogram_mb``; of the traced graph ``tensors``, ``sinogram_sized`` (how many have a sinogram's size),
+        ``largest_mb`` and ``largest_shape``; and of its run ``peak_mb`` (by which the process grew) and ``seconds`` (of
+        the second step). MB are 10⁶ bytes. Its ``attrs`` name the ``machine`` and the ``versions``.
     """
     import pandas as pd
 
