@@ -27,10 +27,20 @@ LIMIT = 60  # seconds for a cell that names no other limit by a tag limit=SECOND
 # not counted, since Linux maps them in pieces whose size depends on who wrote them, and may drop them at any time.
 MOST_MEMORY = 1.05
 LONGEST_CELL = 20  # lines of code; more wants to be a function of the library
+LONG_RUNS = re.compile(r"^(long|measure) = False$", re.MULTILINE)  # what a reader may switch on
 
 
 def code_of(path):
     return [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+
+
+def read_notebook(path):
+    """A notebook; where the environment variable ``PETTUTOR_LONG`` is set, with its long runs switched on."""
+    notebook = nbformat.read(path, as_version=4)
+    if os.environ.get("PETTUTOR_LONG"):
+        for cell in notebook.cells:
+            cell.source = LONG_RUNS.sub(r"\1 = True", cell.source)
+    return notebook
 
 
 def lessons():
@@ -54,7 +64,8 @@ def versions():
 
 def limit_of(cell):
     named = [tag for tag in cell.metadata.get("tags", []) if tag.startswith("limit=")]
-    return float(named[0].removeprefix("limit=")) if named else LIMIT
+    limit = float(named[0].removeprefix("limit=")) if named else LIMIT
+    return 20 * limit if os.environ.get("PETTUTOR_LONG") else limit
 
 
 # before a notebook: a folder of its own, no open figures
@@ -148,7 +159,7 @@ def run_notebooks(*paths, folder, keep=None, read=None):
     names a folder for the notebooks with their outputs; to the list ``read`` they are appended.
     """
     forked = POSSIBLE and not os.environ.get("PETTUTOR_WHOLE")
-    notebooks = [nbformat.read(path, as_version=4) for path in paths]
+    notebooks = [read_notebook(path) for path in paths]
     again, first = cells_to_run(notebooks), [cell for _, cell in code_cells(notebooks[0])]
     settings = {"resources": {"metadata": {"path": str(folder)}}, "timeout_func": limit_of, "kernel_name": "python3"}
     if forked:
@@ -268,6 +279,19 @@ def test_a_long_cell_is_announced():
             elif any(tag.startswith("limit=") for tag in cell.metadata.get("tags", ())):
                 found.append((path.stem, bool(re.search(r"(\d+|few|half a) (seconds|minutes?)", words))))
     assert len(found) >= 6 and all(announced for _, announced in found), found
+
+
+def test_long_runs_are_switched_on_where_there_are_some(monkeypatch):
+    """In a class they stay off; ``PETTUTOR_LONG=1 pytest --timeout 3000 -k test_lesson`` runs them (40 minutes)."""
+
+    def switched(path):
+        return [cell.source for cell in read_notebook(path).cells if re.search(r"^\w+ = True$", cell.source, re.M)]
+
+    paths = [path for paths in lessons() for path in paths[:1]]
+    assert not any(map(switched, paths))
+    monkeypatch.setenv("PETTUTOR_LONG", "1")
+    found = [path.stem for path in paths for _ in switched(path)]
+    assert found == ["10_dip_recon", "11_em_net", *["12_mapem_net"] * 2, "14_side_by_side", "15_after"]
 
 
 @pytest.mark.parametrize("path", versions())

@@ -266,7 +266,7 @@ def test_the_likelihood_of_the_network_image_chooses_the_strength():
     assert first["log_likelihood"].idxmax() == pytest.approx(3)
 
 
-def ablation_at_least_error(rows):
+def at_least_error(rows):
     """NRMSE and noise in %, contrast of the 16 mm lesion and of grey matter: each method where its error is least."""
     rows = rows.fillna({"kappa": 0, "fwhm": 0})
     setting = ["method", "kappa", "iteration", "fwhm"]
@@ -280,7 +280,7 @@ def ablation_at_least_error(rows):
 def test_what_makes_the_difference_for_diprecon():
     rows = pt.course.stored_rows("ablation").fillna({"mr_shift": 0})
     assert rows["realisation"].nunique() == 20
-    best = ablation_at_least_error(rows[rows["mr_shift"] == 0]).droplevel([1, 2, 3])
+    best = at_least_error(rows[rows["mr_shift"] == 0]).droplevel([1, 2, 3])
     expected = {
         "DIPRecon": (26.5, 21.4, 0.61, 0.57),
         "DIPRecon, Adam that forgets": (40.2, 22.5, 0.05, 0.22),
@@ -297,6 +297,23 @@ def test_what_makes_the_difference_for_diprecon():
         np.testing.assert_array_less(
             np.abs(best.loc[method].to_numpy() - numbers), [0.06, 0.06, 0.006, 0.006], err_msg=method
         )
+
+
+@pytest.mark.parametrize(
+    ("method", "error", "lesion"),
+    [
+        ("kernel EM", 1.4, 0.003),
+        ("Bowsher MAP", 1.2, 0.037),
+        ("DIPRecon", 0.8, 0.017),
+        ("dictionary MAP", 0.1, -0.003),
+    ],
+)
+def test_what_structure_inside_the_tissues_costs(method, error, lesion):
+    rows = pt.course.stored_rows("texture")
+    assert rows["realisation"].nunique() == 20
+    plain, rough = (at_least_error(part).loc[method].iloc[0] for _, part in rows.groupby("structure", sort=True))
+    assert rough["nrmse"] - plain["nrmse"] == pytest.approx(error, abs=0.06)
+    assert plain["lesion"] - rough["lesion"] == pytest.approx(lesion, abs=0.001)
 
 
 @pytest.mark.parametrize(
