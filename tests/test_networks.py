@@ -340,8 +340,37 @@ assert "keras" not in sys.modules
 keras = n.load_keras()
 assert os.environ["KERAS_BACKEND"] == keras.backend.backend() == name == n.choose_backend()
 assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+print(os.environ.get("TF_ENABLE_ONEDNN_OPTS"))
 """
-    environment = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
+    left_out = ("KERAS_BACKEND", "TF_ENABLE_ONEDNN_OPTS", "TF_CPP_MIN_LOG_LEVEL")
+    environment = {k: v for k, v in os.environ.items() if k not in left_out}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("pettutor: networks on Keras") == 1
+    assert done.stdout.split() == ["1" if backend.has_avx2() else "None"]  # TensorFlow's convolutions by oneDNN
+    assert done.stderr.count("\n") == 1, done.stderr  # no other words
+
+
+def test_what_else_is_written_while_keras_starts_is_shown():
+    code = """
+import os, sys
+from pettutor.networks import backend
+try:
+    with backend._quiet_start():
+        os.write(2, b"I0000 port.cc:153] oneDNN custom operations are on. You may see\\na warning of the system\\n")
+        print("another", file=sys.stderr, flush=True)
+        raise KeyError
+except KeyError:
+    os.write(2, b"and then\\n")
+os.close(2)
+with backend._quiet_start():
+    pass
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stderr.splitlines() == ["a warning of the system", "another", "and then"]
+
+
+@needs_keras
+def test_what_the_user_has_set_for_a_backend_stays():
+    code = "import os, pettutor.networks as n; n.load_keras(); print(os.environ['TF_ENABLE_ONEDNN_OPTS'])"
+    assert run_python(code, TF_ENABLE_ONEDNN_OPTS="0") == "0"

@@ -229,7 +229,8 @@ def test_lesson(paths, tmp_path, monkeypatch):
     times, memory = run_notebooks(*paths, folder=tmp_path, keep=keep, read=notebooks)
     blank = [cell.source for notebook in notebooks for cell in notebook.cells if shows_nothing(cell)]
     print(f"memory: {memory:.2f} GB")
-    assert memory <= MOST_MEMORY, f"the kernel held {memory:.2f} GB of its own, expected at most {MOST_MEMORY} GB"
+    most = 2 * MOST_MEMORY if os.environ.get("PETTUTOR_LONG") else MOST_MEMORY  # long runs are not for a class
+    assert memory <= most, f"the kernel held {memory:.2f} GB of its own, expected at most {most} GB"
     assert not blank, f"cells that show a figure have none: {blank}"
     for path, seconds in zip(paths, times, strict=True):
         where = path.relative_to(NOTEBOOKS)
@@ -282,7 +283,7 @@ def test_a_long_cell_is_announced():
 
 
 def test_long_runs_are_switched_on_where_there_are_some(monkeypatch):
-    """In a class they stay off; ``PETTUTOR_LONG=1 pytest --timeout 3000 -k test_lesson`` runs them (40 minutes)."""
+    """In a class they stay off; ``PETTUTOR_LONG=1 pytest --timeout 3000 -k test_lesson`` runs them (20 minutes)."""
 
     def switched(path):
         return [cell.source for cell in read_notebook(path).cells if re.search(r"^\w+ = True$", cell.source, re.M)]

@@ -173,7 +173,7 @@ def test_any_size_is_padded_with_zeros_and_cropped(shape):
 
 @pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="TensorFlow is not installed")
 def test_tensorflow_keeps_the_zeros_of_a_convolution_after_a_padding():
-    """With oneDNN, which newer processors have on by default, a graph fused the two and lost a frame of voxels."""
+    """With oneDNN a graph fused the two and lost a frame of voxels."""
     code = """
 import numpy as np
 from pettutor.networks import load_keras

@@ -287,8 +287,8 @@ for name, image in {"start": start, "untrained": by_network, "MLEM": by_mlem}.it
 # ## Train it, for a moment
 #
 # As in lesson 11: two slices of a training head, another head to validate, 2 unrolls and two updates, a few seconds,
-# most of them for building the graph. With `long = True` it runs for five minutes with 8 unrolls and 8 heads. An update
-# projects twice as often as one of EM-Net, because an unroll has two MAP-EM steps.
+# most of them for building the graph. With `long = True` it runs for five minutes with 8 unrolls and 8 heads, and takes
+# 2 GB of memory. An update projects twice as often as one of EM-Net, because an unroll has two MAP-EM steps.
 #
 # **Resume here if the kernel died**, or if you stopped the training: run the two cells of the workbench, then the next
 # two. It goes on after its last round, which is kept in the folder `pettutor-training`.

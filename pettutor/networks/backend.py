@@ -5,6 +5,7 @@ import contextlib
 import gc
 import os
 import sys
+import tempfile
 import warnings
 from importlib import metadata, util
 
@@ -16,13 +17,17 @@ BACKENDS = ("tensorflow", "jax", "torch")
 TENSORFLOW_BUILDS = ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tf-nightly", "tf-nightly-cpu")
 INSTALL = 'pip install "pettutor[cpu]"'
 
-# Read by the backends when they start. Without the last two a backend takes all of a GPU's memory at once, and nothing
+# Read by the backends when they start. Without the next two a backend takes all of a GPU's memory at once, and nothing
 # is left for the projector.
-_QUIET = {
+_SETTINGS = {
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
 }
+# TensorFlow lets oneDNN do its convolutions on the newest processors only. Those with AVX2 are several times as fast
+# with it in 3-D as well, and need a third of the memory (docs/networks.md has the figures).
+_ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+_SAID_AT_START = ("oneDNN custom operations are on", "log messages before absl::InitializeLog() is called")
 
 
 def tensorflow_builds():
@@ -87,22 +92,62 @@ def load_keras():
         warnings.warn(_two_builds(builds), stacklevel=2)
     # a TensorFlow that is there already has not read what is set now; the second call finds it set
     too_late = name == "tensorflow" and name in sys.modules and "TF_FORCE_GPU_ALLOW_GROWTH" not in os.environ
-    for variable, value in _QUIET.items():
+    for variable, value in _SETTINGS.items():
         os.environ.setdefault(variable, value)
     first = "keras" not in sys.modules
-    if first:
-        os.environ["KERAS_BACKEND"] = name
-    try:
-        with no_search_for_garbage() if first else contextlib.nullcontext():
-            import keras
-    except Exception as error:  # a broken backend raises what it likes
-        builds = tensorflow_builds() if name == "tensorflow" else ()
-        hint = _two_builds(builds) if len(builds) > 1 else f"this installs it anew: {INSTALL} --force-reinstall"
-        raise ImportError(f"Keras on {name} is installed but does not start ({error}); {hint}") from error
+    with contextlib.ExitStack() as around:
+        if first:
+            os.environ["KERAS_BACKEND"] = name
+            around.enter_context(no_search_for_garbage())
+            if has_avx2():
+                os.environ.setdefault(_ONEDNN, "1")
+                around.enter_context(_quiet_start())
+        keras = _import_keras(name)
     if too_late:
         _let_memory_grow()
     announce_once(f"networks on Keras {keras.__version__}, backend {name}")
     return keras
+
+
+def has_avx2():
+    """Whether the processor has the vector steps that TensorFlow's builds and oneDNN want."""
+    from llvmlite import binding
+
+    return binding.get_host_cpu_features().get("avx2", False)
+
+
+def _import_keras(name):
+    try:
+        import keras
+    except Exception as error:  # a broken backend raises what it likes
+        builds = tensorflow_builds() if name == "tensorflow" else ()
+        hint = _two_builds(builds) if len(builds) > 1 else f"this installs it anew: {INSTALL} --force-reinstall"
+        raise ImportError(f"Keras on {name} is installed but does not start ({error}); {hint}") from error
+    return keras
+
+
+@contextlib.contextmanager
+def _quiet_start():
+    """Keep back the lines in which TensorFlow says that it uses oneDNN; what else is written is written afterwards.
+
+    They come from C++, before any level for messages is heard.
+    """
+    try:
+        kept = os.dup(2)
+    except OSError:  # no stream for errors at all
+        yield
+        return
+    with tempfile.TemporaryFile() as file:
+        sys.stderr.flush()
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            file.seek(0)
+            lines = file.read().decode(errors="replace").splitlines(keepends=True)
+            sys.stderr.write("".join(line for line in lines if not any(words in line for words in _SAID_AT_START)))
 
 
 @contextlib.contextmanager
