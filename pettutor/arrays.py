@@ -8,7 +8,6 @@ import math
 import sys
 
 import numpy as np
-from tqdm import tqdm
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -85,8 +84,9 @@ def announce_once(text):
     if text not in _announced:
         _announced.add(text)
         in_notebook = type(sys.stderr).__module__.startswith("ipykernel")
-        # tqdm's own: it takes an open progress bar away, writes the line, and draws the bar again
-        tqdm.write(f"pettutor: {text}", file=sys.stdout if in_notebook else sys.stderr)
+        # tqdm's own way takes an open progress bar away, writes the line, and draws the bar again
+        write = sys.modules["tqdm"].tqdm.write if "tqdm" in sys.modules else print
+        write(f"pettutor: {text}", file=sys.stdout if in_notebook else sys.stderr)
 
 
 def is_cupy(x):

@@ -110,9 +110,11 @@ def load_keras():
 
 
 def has_avx2():
-    """Whether the processor has the vector steps that TensorFlow's builds and oneDNN want."""
-    from llvmlite import binding
-
+    """Whether the processor has the vector steps that oneDNN wants (not where numba's llvmlite is missing, to ask)."""
+    try:
+        from llvmlite import binding
+    except ImportError:
+        return False
     return binding.get_host_cpu_features().get("avx2", False)
 
 
