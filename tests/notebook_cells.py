@@ -9,6 +9,7 @@ of a library. Running both versions whole (``PETTUTOR_WHOLE=1``, see test_notebo
 """
 
 import ast
+import copy
 import symtable
 from dataclasses import dataclass, field
 
@@ -96,8 +97,21 @@ def _value(expression):
     return ast.Assert(expression)
 
 
+class _OwnScopes(ast.NodeTransformer):
+    """Comprehensions become functions: in Python's tables of symbols they have no scope of their own from 3.12 on."""
+
+    def visit_ListComp(self, node):
+        self.generic_visit(node)
+        if any(isinstance(part, ast.NamedExpr) for part in ast.walk(node)):  # := binds a name of the cell
+            return node
+        arguments = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
+        return ast.Call(func=ast.Lambda(args=arguments, body=node), args=[], keywords=[])
+
+    visit_SetComp = visit_DictComp = visit_GeneratorExp = visit_ListComp
+
+
 def _add(statement, cell, bound):
-    table = symtable.symtable(ast.unparse(statement), "cell", "exec")
+    table = symtable.symtable(ast.unparse(_OwnScopes().visit(copy.deepcopy(statement))), "cell", "exec")
     reads = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_referenced()}
     binds = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
     body = set().union(*map(_globals_of, table.get_children()))

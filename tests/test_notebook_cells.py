@@ -16,6 +16,8 @@ from notebook_cells import cells_to_run_again, look_at
         ("with a as x:\n    z = x", {"a"}, {"x", "z"}),
         ("try:\n    x = a\nexcept E as e:\n    z = e", {"a"}, {"x", "z"}),
         ("x = [k * a for k in b]", {"a", "b"}, {"x"}),
+        ("x = {k: {i for i in k if i in a} for k in b}, sum(k for k in c)", {"a", "b", "c", "sum"}, {"x"}),
+        ("x = [k for k in b] + k", {"b", "k"}, {"x"}),
         ("import numpy as np\nnp.zeros(a)", {"a"}, {"np"}),
         ("%matplotlib inline\nx = a", {"get_ipython", "a"}, {"x"}),
         ("x += a", {"x", "a"}, {"x"}),
