@@ -351,6 +351,23 @@ print(os.environ.get("TF_ENABLE_ONEDNN_OPTS"))
     assert done.stderr.count("\n") == 1, done.stderr  # no other words
 
 
+@needs_keras
+@pytest.mark.parametrize(("builds", "calls"), [(("tensorflow",), 1), (("tensorflow", "tensorflow-cpu"), 0)])
+def test_nothing_is_kept_back_where_a_backend_may_end_the_process(builds, calls):
+    code = f"""
+import contextlib, warnings
+from pettutor.networks import backend
+asked = []
+backend.tensorflow_builds, backend.has_avx2 = lambda: {builds!r}, lambda: True
+backend._quiet_start = lambda: contextlib.nullcontext(asked.append(1))
+warnings.simplefilter("ignore")
+backend.load_keras()
+backend.load_keras()
+print(len(asked))
+"""
+    assert run_python(code) == str(calls)
+
+
 def test_what_else_is_written_while_keras_starts_is_shown():
     code = """
 import os, sys

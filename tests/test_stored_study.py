@@ -145,13 +145,16 @@ def test_a_frozen_network_gains_nothing_at_dose_1():
         gain = pt.measures.compare_at_equal_noise(grey, gaussian, noise)["difference"].iloc[0]
         return 100 * grey["nrmse"].mean(), 100 * noise, float(gain)
 
+    def check(found, nrmse, noise, gain):
+        assert found[:2] == pytest.approx((nrmse, noise), abs=0.06) and found[2] == pytest.approx(gain, abs=0.001)
+
     alone = of(rows[(rows["method"] == "U-Net") & (rows["fwhm"] == 0)])
     penalty = {round(k, 2): of(part) for k, part in more[more["algorithm"] == "cnn_penalty"].groupby("kappa")}
     sought = of(more[(more["algorithm"] == "network_input") & (more["iteration"] == 5)])
-    assert alone == pytest.approx((25.8, 20.0, 0.170), abs=0.06)
-    assert penalty[0.5] == pytest.approx((25.8, 20.4, 0.166), abs=0.06)
-    assert penalty[0.03] == pytest.approx((26.5, 26.3, 0.122), abs=0.06)
-    assert sought == pytest.approx((26.2, 22.4, 0.133), abs=0.06)
+    check(alone, 25.8, 20.0, 0.170)
+    check(penalty[0.5], 25.8, 20.4, 0.166)
+    check(penalty[0.03], 26.5, 26.3, 0.122)
+    check(sought, 26.2, 22.4, 0.133)
     assert all(own[2] < alone[2] and own[0] > alone[0] - 0.1 for own in (penalty[0.5], penalty[0.03], sought))
 
 
@@ -264,6 +267,7 @@ def test_the_likelihood_of_the_network_image_chooses_the_strength():
     last, first = means.loc[20], means.loc[1]
     assert last["log_likelihood"].idxmax() == last["nrmse"].idxmin() == pytest.approx(0.3)
     assert 100 * last["nrmse"].to_numpy() == pytest.approx([30.0, 26.5, 28.7], abs=0.06)
+    assert 100 * last["std"].to_numpy() == pytest.approx([32.1, 20.6, 20.0], abs=0.06)
     assert first["log_likelihood"].idxmax() == pytest.approx(3)
 
 

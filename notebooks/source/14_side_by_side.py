@@ -565,10 +565,11 @@ both = pd.concat([pt.course.stored_rows(name) for name in ("ablation", "ablation
 both = both.fillna({"mr_shift": 0, "kappa": 0.3, "network_seed": 0}).query("realisation < 4 and mr_shift == 0")
 both = both[both["method"].str.startswith("DIPRecon,") & np.isclose(both["kappa"], 0.3)]
 both["method"] = both["method"].str.removeprefix("DIPRecon, ").replace("three strengths", "(as it is)")
-means = both.groupby(["method", "network_seed", "iteration", "region"])[["nrmse", "crc"]].mean().unstack()
-at_least = means.loc[means["nrmse", "grey matter"].groupby(level=["method", "network_seed"]).idxmin()]
-by_seed = pd.DataFrame({"NRMSE %": 100 * at_least["nrmse", "grey matter"], "hot, 16 mm": at_least["crc", "lesion 1"]})
-by_seed = by_seed.droplevel("iteration").unstack().rename(columns=int, level="network_seed")
+by_seed = {}
+for seed, rows in both.groupby("network_seed"):
+    best = measured(rows).sort_values("NRMSE %").drop_duplicates("method").set_index("method")
+    by_seed[f"seed {seed:.0f}"] = best[["NRMSE %", "hot, 16 mm"]]
+by_seed = pd.concat(by_seed, axis=1).swaplevel(axis=1).sort_index(axis=1)
 print(by_seed.to_string(float_format="{:.2f}".format))
 
 # %% [markdown]

@@ -87,21 +87,24 @@ def load_keras():
         Nothing to run on, or a backend that is installed but does not start.
     """
     name = choose_backend()
+    first = "keras" not in sys.modules
     # layers call this for every batch: what is installed is looked at before the first import only
-    if name == "tensorflow" and name not in sys.modules and len(builds := tensorflow_builds()) > 1:
+    builds = tensorflow_builds() if first else ()
+    if name == "tensorflow" and name not in sys.modules and len(builds) > 1:
         warnings.warn(_two_builds(builds), stacklevel=2)
     # a TensorFlow that is there already has not read what is set now; the second call finds it set
     too_late = name == "tensorflow" and name in sys.modules and "TF_FORCE_GPU_ALLOW_GROWTH" not in os.environ
     for variable, value in _SETTINGS.items():
         os.environ.setdefault(variable, value)
-    first = "keras" not in sys.modules
     with contextlib.ExitStack() as around:
         if first:
             os.environ["KERAS_BACKEND"] = name
             around.enter_context(no_search_for_garbage())
             if has_avx2():
                 os.environ.setdefault(_ONEDNN, "1")
-                around.enter_context(_quiet_start())
+                # a TensorFlow that ends the process says why first: so not where the processor or the files are wrong
+                if len(builds) < 2:
+                    around.enter_context(_quiet_start())
         keras = _import_keras(name)
     if too_late:
         _let_memory_grow()
@@ -135,8 +138,10 @@ def _quiet_start():
     They come from C++, before any level for messages is heard.
     """
     try:
-        kept = os.dup(2)
-    except OSError:  # no stream for errors at all
+        kept = os.dup(2) if sys.stderr else None
+    except OSError:
+        kept = None
+    if kept is None:  # no stream for errors at all
         yield
         return
     with tempfile.TemporaryFile() as file:

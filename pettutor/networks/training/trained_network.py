@@ -197,6 +197,11 @@ def as_text(lines, start="start", iterations=BASELINE_ITERATIONS, bowsher=()):
     bowsher : list of dict
         What Bowsher MAP reached on the same scans, one line a dose (`stored_bowsher`); default: not shown.
 
+    Returns
+    -------
+    str
+        A line a dose and image: NRMSE over the head in %, contrast recovery (shares) of grey matter and lesions.
+
     Raises
     ------
     ValueError
