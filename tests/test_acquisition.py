@@ -275,8 +275,9 @@ def test_a_background_is_counts(X, background):
         (None, "NoneType None"),
         (pt.Projector, "type <class 'pettutor.projector.projector.Projector'>"),
         (small_scanner(), r"Scanner Scanner\( name='small', rings=5"),
+        (types.SimpleNamespace(T=0, in_shape=(1,), out_shape=(1,), dtype=0), r"SimpleNamespace namespace\(T=0"),
     ],
-    ids=["image", "None", "class", "scanner"],
+    ids=["image", "None", "class", "scanner", "not callable"],
 )
 def test_a_model_needs_an_operator(other, got):
     message = rf"projector: expected an operator \(A\(x\), A.T, in_shape, out_shape, dtype\), got {got}"

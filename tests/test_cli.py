@@ -41,8 +41,9 @@ def plain(text):
 # ---- start ----
 
 
-def test_version():
-    done = subprocess.run([sys.executable, "-m", "pettutor.cli", "--version"], capture_output=True, text=True)
+@pytest.mark.parametrize("module", ["pettutor", "pettutor.cli"])
+def test_version(module):
+    done = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, f"pettutor {pettutor.__version__}\n")
 
 

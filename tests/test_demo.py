@@ -54,11 +54,19 @@ def no_network(monkeypatch):
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory):
-    """One real run, made shorter, shared by the tests that only look: its result, and what it showed meanwhile."""
+    """One real run, made shorter, shared by the tests that only look: its result, what it showed, its bars' steps."""
+    steps = {}
+
+    class Bar(stages.tqdm):
+        def update(self, n=1):
+            steps.setdefault(self.desc.partition("] ")[2], []).append(n)
+            return super().update(n)
+
     with pytest.MonkeyPatch.context() as patched, contextlib.redirect_stderr(io.StringIO()) as screen:
         patched.delenv("COLUMNS", raising=False)  # a narrow screen would cut the bars short
+        patched.setattr(stages, "tqdm", Bar)
         done = run(tmp_path_factory.mktemp("demo") / "new" / "folder", progress=True)
-    return done, screen.getvalue()
+    return done, screen.getvalue(), steps
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +129,7 @@ def test_results_are_strict_json_and_what_was_returned(result):
 
 
 def test_every_stage_has_a_bar_that_gets_to_its_end(seen):
-    result, screen = seen
+    result, screen, steps = seen
     stages = [name for name in result.results["seconds"] if name != "total"]
     frames = re.split(r"[\r\n]+", screen)  # of all bars, one after the other
     bars = [[frame for frame in frames if frame.startswith(f"[{n}/{len(stages)}]")] for n in range(1, len(stages) + 1)]
@@ -129,6 +137,11 @@ def test_every_stage_has_a_bar_that_gets_to_its_end(seen):
         begin, end = (rf".{{4}}. {re.escape(stage)} +{share}% \|.{{24}}\|" for share in (0, 100))
         assert re.match(begin, bar[0]) and re.fullmatch(end + r" (\d+)/\1 [a-z]+ \[\d\d:\d\d<.*\]", bar[-1]), bar
     assert "| 4/4 iteration [" in bars[stages.index("scan and MLEM")][-1]
+    # the last update fills the bar, whatever its total: it must find no more to do than what has no step of its own
+    filled = {stage: steps[stage][-1] for stage in stages}
+    assert 0 <= filled.pop("best Gaussian filter") < 10  # of 20: how many widths a search tries, it does not know
+    whole = ("phantom and scanner", "MAPEM-Net (trained before)", "figure and report")
+    assert filled == {stage: int(stage in whole) for stage in filled}
 
 
 def test_table_json_and_images_say_the_same(result):

@@ -198,13 +198,16 @@ def test_doctor_names_damaged_files_of_brainweb(found, tmp_path, monkeypatch):
              "20": whole[:3], "38": gzip.compress(b"short"), "54": whole}  # fmt: skip
     for subject, body in files.items():
         (tmp_path / f"subject_{subject}.bin.gz").write_bytes(body)
+    (tmp_path / "subject_41.bin.gz").mkdir()
     check = found(WELL)["BrainWeb cache"]
     assert check.state == "no" and not check.needed
     assert check.detail.startswith(f"{tmp_path}: subjects 04 54; damaged: ")
-    damaged = ("05", "06", "18", "20", "38")
-    assert re.findall(r"subject_(\d\d)\.bin\.gz", check.detail) == list(damaged)
+    cut = "cut short, or of another length"
+    damaged = {"05": cut, "06": "no gzip file", "18": "no gzip file", "20": cut, "38": cut, "41": "cannot be read"}
+    assert re.findall(r"subject_(\d\d)\.bin\.gz \(([^:)]+)", check.detail) == list(damaged.items())
     assert re.findall(r"fetch_brainweb\('(\d\d)', force=True\)", check.mend) == list(damaged)
-    for subject in damaged:
+    (tmp_path / "subject_41.bin.gz").rmdir()
+    for subject in damaged.keys() - {"41"}:
         (tmp_path / f"subject_{subject}.bin.gz").unlink()
     check = found(WELL)["BrainWeb cache"]
     assert (check.state, check.detail) == ("yes", f"{tmp_path}: subjects 04 54")

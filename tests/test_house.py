@@ -290,14 +290,20 @@ def executable(path, text):
     path.chmod(0o755)
 
 
-def test_ci_installs_what_the_tests_need_beside_python(ci):
-    """A browser, and the compiler without which tests/test_cuda.py fails in CI."""
-    needed = re.findall(r"^step .* (system_package .*)$", ci.steps, re.M)
-    assert [line.split()[1] for line in needed] == ["chromium", "g++"]
+@pytest.fixture
+def bin(ci):
+    """All that .ci/run finds when it looks for a program: what it works with, and neither apt-get nor a package."""
     bin = ci.folder / "bin"
     for name in ("dirname", "mktemp", "rm", "id", "tail"):
         executable(bin / name, f'exec {shutil.which(name)} "$@"')
     executable(bin / "sudo", 'exec "$@"')
+    return bin
+
+
+def test_ci_installs_what_the_tests_need_beside_python(ci, bin):
+    """A browser, and the compiler without which tests/test_cuda.py fails in CI."""
+    needed = re.findall(r"^step .* (system_package .*)$", ci.steps, re.M)
+    assert [line.split()[1] for line in needed] == ["chromium", "g++"]
     code = "\n".join(needed)
     done = ci(code, PATH=str(bin))
     assert done.returncode == 1 and "no apt-get to install chromium with" in done.stderr
@@ -313,6 +319,25 @@ def test_ci_installs_what_the_tests_need_beside_python(ci):
     assert ci(code, PATH=str(bin)).returncode == 0 and not log.exists()
 
 
+@pytest.mark.parametrize(
+    ("install", "words"), [("true", ""), ("echo none there; exit 100", "none there\n")], ids=["empty", "fails"]
+)
+def test_ci_ends_where_a_package_does_not_come(ci, bin, install, words):
+    executable(bin / "apt-get", f'[ "$1" = update ] || {{ {install}; }}')
+    done = ci("system_package g++ g++ clang++\necho went on", PATH=str(bin))
+    assert (done.returncode, done.stderr) == (1, words) and "went on" not in done.stdout
+
+
+@pytest.mark.parametrize(("user", "by"), [(0, "apt-get"), (1000, "sudo apt-get")])
+def test_ci_installs_by_sudo_where_it_is_not_root(ci, bin, user, by):
+    log, chmod = ci.folder / "log", shutil.which("chmod")
+    executable(bin / "id", f"echo {user}")
+    executable(bin / "sudo", f'printf "sudo " >>{log}; exec "$@"')
+    executable(bin / "apt-get", f'echo "apt-get $1" >>{log}; : >{bin}/g++; {chmod} +x {bin}/g++')
+    assert ci("system_package g++ g++", PATH=str(bin)).returncode == 0
+    assert log.read_text().splitlines() == [f"{by} update", f"{by} install"]
+
+
 MAKE_ALL = 'mkdir "$5"; for f in report.html figure.png results.json; do echo . >"$5/$f"; done'
 
 
@@ -322,10 +347,11 @@ MAKE_ALL = 'mkdir "$5"; for f in report.html figure.png results.json; do echo . 
         (MAKE_ALL, "pettutor demo", ""),
         (f'{MAKE_ALL}; rm "$5/figure.png"', "pettutor demo", "the demo left no figure.png"),
         (f'{MAKE_ALL}; : >"$5/report.html"', "pettutor demo", "the demo left no report.html"),
+        (f'{MAKE_ALL}; rm "$5/results.json"', "pettutor demo", "the demo left no results.json"),
         (f"{MAKE_ALL}; exit 3", "pettutor demo", ""),
         (MAKE_ALL, "pettutor lab", "ends in 'pettutor demo'"),
     ],
-    ids=["whole", "no figure", "empty report", "exit code", "another command"],
+    ids=["whole", "no figure", "empty report", "no results", "exit code", "another command"],
 )
 def test_ci_runs_the_demo(ci, pettutor, command, words):
     assert re.search(r"^step .* demo$", ci.steps, re.M)

@@ -430,23 +430,29 @@ def test_patience_and_time_end_the_training(monkeypatch):
 @needs_keras
 def test_the_time_that_is_left_is_shown_after_every_update(monkeypatch):
     """Of a training that ends by its minutes: tqdm knows none, and a round may take a quarter of an hour."""
-    shown, clock = [], itertools.count(100)
+    shown, closed, clock = [], [], itertools.count(100, 7)  # in steps of which the limit is no multiple
 
     class Bar(train_module().tqdm):
         def update(self, n=1):
             shown.append(getattr(self, "postfix", ""))
+
+        def close(self):
+            closed.append(self.postfix)
+            super().close()
 
     monkeypatch.setattr(train_module(), "tqdm", Bar)
     run(updates=4)
     assert len(shown) == 4 and not any("left" in words for words in shown)
     shown.clear()
     monkeypatch.setattr(train_module().time, "perf_counter", lambda: next(clock))
-    _, history = run(updates=None, minutes=2, round_updates=70)
+    _, history = run(updates=None, minutes=15, round_updates=70)
     left = [re.search(r"(\d\d):(\d\d) left$", words) for words in shown]
     assert len(left) == history.updates[-1] > 70
     seconds = [60 * int(one[1]) + int(one[2]) for one in left]
-    assert 115 <= seconds[0] < 120 and seconds[-1] == 0 and (np.diff(seconds) < 0).all()
+    assert 900 - 5 * 7 <= seconds[0] < 900 and seconds[-1] == 0 and (np.diff(seconds) < 0).all()
     assert not shown[69].startswith("validation") and shown[70].startswith("validation")
+    last, best = (math.sqrt(loss) for loss in (history.validation_loss[-1], min(history.validation_loss)))
+    assert f"validation {last:.4f}, best {best:.4f}, 00:00 left" in closed
 
 
 @needs_keras
@@ -668,14 +674,16 @@ import tensorflow as tf
 (processor,) = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(processor, 2 * [tf.config.LogicalDeviceConfiguration()])
 """
-TWO_TORCH = """
+TORCH = """
 import torch
-torch.cuda.device_count = lambda: 2
+torch.cuda.device_count = lambda: {gpus}
 """
 
 
 @pytest.mark.parametrize(
-    ("backend", "several"), [("tensorflow", TWO_TENSORFLOW), ("torch", TWO_TORCH)], ids=["tensorflow", "torch"]
+    ("backend", "several"),
+    [("tensorflow", TWO_TENSORFLOW), ("torch", TORCH.format(gpus=2))],
+    ids=["tensorflow", "torch"],
 )
 def test_one_of_several_devices_is_used_and_said_where_keras_shares_nothing_out(backend, several):
     """Keras takes a distribution on TensorFlow, too, and does nothing with it."""
@@ -686,10 +694,16 @@ def test_one_of_several_devices_is_used_and_said_where_keras_shares_nothing_out(
     assert distribution == "None"
 
 
-@pytest.mark.skipif(not networks.backend._is_installed("torch"), reason="PyTorch is not installed")
-def test_one_device_on_torch_is_nothing_to_speak_of():
-    code = DEVICES.format(before="")
-    assert run_python(code, KERAS_BACKEND="torch", CUDA_VISIBLE_DEVICES="") == "1\nNone"
+@pytest.mark.parametrize(
+    ("backend", "before"),
+    [("torch", TORCH.format(gpus=0)), ("torch", TORCH.format(gpus=1)), ("jax", "")],
+    ids=["torch, CPU", "torch, GPU", "jax, CPU"],
+)
+def test_one_device_is_nothing_to_speak_of(backend, before):
+    if not networks.backend._is_installed(backend):
+        pytest.skip(f"{backend} is not installed")
+    code = DEVICES.format(before=before)
+    assert run_python(code, KERAS_BACKEND=backend, CUDA_VISIBLE_DEVICES="") == "1\nNone"
 
 
 @pytest.mark.parametrize(("name", "used"), [("unet", "all, 8"), ("em_net", "one"), ("bcd_net", "one")])
@@ -896,13 +910,14 @@ def test_what_is_kept_already_is_not_trained_again(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(keep, "run", lambda name, size, **options: asked.append(name))
     monkeypatch.setattr(keep, "keep", lambda *which: FOLDER)
-    for name in ("unet", "em_net"):
+    for name in ("unet", "em_net", "fbsem_net"):
         for path in (weights_path, record_path):
             shutil.copy(path(name, "slab"), tmp_path)
     weights_path("em_net", "slab", tmp_path).write_bytes(b"other weights")
+    record_path("fbsem_net", "slab", tmp_path).write_bytes(b"another record")
     monkeypatch.setattr(keep, "RECIPES", {pair: one for pair, one in RECIPES.items() if pair[1] == "slab"})
-    keep.main(tmp_path, ["unet", "em_net", "mapem_net"])
-    assert asked == ["em_net", "mapem_net"]
+    keep.main(tmp_path, ["unet", "em_net", "mapem_net", "fbsem_net"])
+    assert asked == ["em_net", "mapem_net", "fbsem_net"]
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -250,7 +250,7 @@ def _fault(path):
         with open(path, "rb") as file:
             if file.read(3) != b"\x1f\x8b\x08":
                 return "no gzip file"
-            file.seek(-4, os.SEEK_END)  # where gzip writes how long the content is
+            file.seek(max(0, path.stat().st_size - 4))  # where gzip writes how long the content is
             return "" if int.from_bytes(file.read(), "little") == RAW_BYTES else "cut short, or of another length"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
