@@ -238,6 +238,41 @@ def test_in_a_volume_lesions_come_with_lbfgs():
         assert lbfgs["nrmse", "grey matter"] == pytest.approx(other["nrmse", "grey matter"], abs=0.005)
 
 
+def test_in_a_volume_diprecon_is_level_with_kernel_em():
+    """Three draws of its network, four scans, each compared at its noise: what lesson 14 and docs/networks.md say."""
+    rows = pt.course.stored_rows("three_dimensions_seeds")
+    fits = rows[(rows["method"] == "DIPRecon") & (rows["iteration"] == 20)]
+    grey = fits[fits["region"] == "grey matter"].groupby("network_seed")
+    assert 100 * grey["nrmse"].mean().to_numpy() == pytest.approx([27.7, 27.5, 28.0], abs=0.06)
+    assert 100 * grey["std"].mean().to_numpy() == pytest.approx([11.2, 9.1, 10.6], abs=0.06)
+
+    def against(other, region):
+        found = []
+        for _, fit in fits.groupby("network_seed"):
+            pair = [part[part["region"] == region] for part in (fit, rows[rows["method"] == other])]
+            found.append(pt.measures.compare_at_equal_noise(*pair, float(fit["std"].iloc[0])).iloc[0])
+        return [one["difference"] for one in found], [one["difference_error"] for one in found]
+
+    for other, region, differences in (
+        ("kernel EM", "grey matter", [-0.01, 0.03, -0.01]),
+        ("kernel EM", "lesion 1", [0.01, 0.04, 0.00]),
+        ("kernel EM", "lesion 2", [0.06, 0.02, 0.01]),
+        ("Bowsher MAP", "grey matter", [0.07, 0.10, 0.07]),
+        ("Bowsher MAP", "lesion 1", [0.09, 0.12, 0.07]),
+        ("Bowsher MAP", "lesion 2", [-0.01, -0.05, -0.06]),
+        ("dictionary MAP", "grey matter", [0.13, 0.16, 0.14]),
+        ("dictionary MAP", "lesion 1", [0.06, 0.08, 0.05]),
+        ("dictionary MAP", "lesion 2", [-0.02, -0.06, -0.07]),
+        ("MLEM + Gaussian", "lesion 1", [0.11, 0.13, 0.10]),
+        ("MLEM + Gaussian", "lesion 2", [0.01, -0.03, -0.04]),
+    ):
+        assert against(other, region)[0] == pytest.approx(differences, abs=0.0051), (other, region)
+    difference, error = (np.array(found) for found in against("kernel EM", "lesion 1"))
+    assert list(difference > 2 * error) == [False, True, False] and (difference > -2 * error).all()
+    cold = fits[fits["region"] == "lesion 3"].groupby("network_seed")["crc"].mean()
+    assert 0.95 < cold.min() < cold.max() < 1.05
+
+
 def test_trained_networks_in_a_volume():
     rows = pt.course.stored_rows("three_dimensions").fillna({"kappa": 0})
     setting = ["method", "kappa", "iteration", "fwhm"]
