@@ -379,6 +379,9 @@ try:
         raise KeyError
 except KeyError:
     os.write(2, b"and then\\n")
+sys.stderr = None  # as under pythonw
+with backend._quiet_start():
+    pass
 os.close(2)
 with backend._quiet_start():
     pass
