@@ -224,7 +224,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder for weights, their record, and the state of the training.")] = Path(
         "pettutor-networks"
     ),
-    minutes: Annotated[float | None, typer.Option(help="Time to train (default: the recipe's epochs).")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Time to train (default: the recipe's).")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of weights and order (default: the recipe's).")] = None,
     subjects: Annotated[int | None, typer.Option(min=1, help="How many to train on (default: the recipe's).")] = None,
     precision: Annotated[str | None, typer.Option(metavar="POLICY", help="Keras's, such as mixed_float16.")] = None,

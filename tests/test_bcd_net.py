@@ -502,7 +502,7 @@ def test_bad_data():
         trained().reconstruct(*pair, starts[0], layers=3)
 
 
-@pytest.mark.parametrize("backend", ["jax"])
+@pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_another_backend_reads_it_and_trains_alike(whole, tmp_path, backend):
     pytest.importorskip(backend)
     path = whole[0].save(tmp_path / "bcd.npz")

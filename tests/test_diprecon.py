@@ -14,7 +14,7 @@ from pettutor.networks.fitting.admm import ConstrainedReconstruction, Constraine
 from pettutor.networks.fitting.deep_image_prior import DeepImagePrior
 from pettutor.networks.fitting.early_stopping import WindowedVariance
 from pettutor.networks.fitting.gradients import NetworkFunction
-from pettutor.networks.fitting.optimisers import Fit
+from pettutor.networks.fitting.optimisers import Fit, fit_adam, fit_lbfgs
 from pettutor.networks.network_input import NetworkInput, network_input
 from pettutor.reconstruction import Record, mlem
 
@@ -181,6 +181,29 @@ def test_the_image_is_the_fitted_networks_which_runs_once_for_it(optimiser, monk
     assert len(weights) == 3
     assert np.array_equal(weights[-1], run.state.variables)
     assert np.array_equal(f, np.where(run.sensitivity > 0, run.prior.image(run.state.variables), 0))
+
+
+@needs_keras
+@pytest.mark.parametrize("optimiser", ["lbfgs", "adam"])
+def test_a_run_starts_from_mlem_and_the_network_fitted_to_it(optimiser):
+    y, A, mr, settings = small_run(optimiser=optimiser, learning_rate=0.02)
+    theta = settings["network"].get_weights()
+    run = DIPRecon(y, A, mr, **settings)
+    run.prepare()
+    x = mlem(y, A, iterations=5, background=BACKGROUND)
+    np.testing.assert_array_equal(run.state.x, x)
+    assert not run.state.mu.any()
+    settings["network"].set_weights(theta)
+    target, inputs = (x / run.state.scale)[..., None], run.prior.inputs
+    rate = {} if optimiser == "lbfgs" else {"learning_rate": 0.02}
+    fit = {"lbfgs": fit_lbfgs, "adam": fit_adam}[optimiser](settings["network"], inputs, target, iterations=8, **rate)
+    np.testing.assert_allclose(run.state.variables, fit.weights, rtol=1e-4, atol=1e-5)
+    output = NetworkFunction(settings["network"])(inputs, fit.weights)[..., 0]
+    np.testing.assert_allclose(run.state.f, run.state.scale * output, rtol=1e-4)
+    unfitted = DIPRecon(y, A, mr, **{**settings, "network": small_network(), "start_fit": 0})
+    unfitted.prepare()
+    error = [float(((one.state.f - x) ** 2).mean()) for one in (run, unfitted)]
+    assert error[0] < 0.7 * error[1]
 
 
 @needs_keras
@@ -508,3 +531,21 @@ def test_network_input_reaches_the_maximum_over_what_the_network_makes():
     f = network_input(y, A, network, (other,), iterations=60, **settings)
     np.testing.assert_allclose(f, truth, rtol=1e-5)
     assert np.array_equal(network.get_weights()[0], [[0.5], [-0.25]])
+
+
+@needs_keras
+def test_a_run_on_the_input_goes_on_from_its_file_with_the_same_network_only(tmp_path):
+    y, A, mr, _ = small_run()
+    network, other = small_network(channels=2), small_network(seed=2, channels=2)
+    settings = {"scale": 4.0, "start_iterations": 5, "fit_iterations": 3, "background": BACKGROUND}
+    expected = network_input(y, A, network, (mr,), iterations=5, **settings)
+    first = NetworkInput(y, A, network, (mr,), start_fit=0, **settings)
+    first.run(2)
+    first.save(tmp_path / "run.npz")
+    second = NetworkInput.load(tmp_path / "run.npz", y, A, network, (mr,), **settings)
+    assert second.record.iterations == 2
+    assert np.array_equal(second.run(3), expected)
+    with pytest.raises(ValueError, match="expected a checkpoint of the same data and settings, got network"):
+        NetworkInput.load(tmp_path / "run.npz", y, A, other, (mr,), **settings)
+    with pytest.raises(ValueError, match="got other channels"):
+        NetworkInput.load(tmp_path / "run.npz", y, A, network, (1 - mr,), **settings)

@@ -6,10 +6,11 @@ from registry import MatrixOperator
 from test_diprecon import BACKGROUND, COLUMNS, SHAPE, linear_network, problem, small_network
 from test_networks import needs_keras
 
-from pettutor.networks.end_to_end_dip import end_to_end_dip
+from pettutor.networks.end_to_end_dip import START_ITERATIONS, end_to_end_dip
 from pettutor.networks.fitting.deep_image_prior import DeepImagePrior
 from pettutor.networks.fitting.early_stopping import WindowedVariance
-from pettutor.reconstruction import Record
+from pettutor.networks.fitting.optimisers import fit_lbfgs
+from pettutor.reconstruction import Record, mlem
 
 pytestmark = needs_keras
 
@@ -81,6 +82,18 @@ def test_average_mask_and_keyboard(capsys):
     assert "End-to-end DIP stopped after 4 iterations" in capsys.readouterr().out
     np.testing.assert_allclose(got, np.mean(images[1:], axis=0), rtol=1e-6)
     assert (got[~mask] == 0).all() and (got[mask] > 0).all()
+
+
+def test_it_starts_from_the_network_fitted_to_mlem():
+    """One step of no length leaves what the run began with."""
+    (y, A, mr), settings = settings_of_a_small_run(learning_rate=1e-12, scale=4.0)
+    got = end_to_end_dip(y, A, mr, iterations=1, **settings)
+    x = mlem(y, A, iterations=START_ITERATIONS, background=BACKGROUND)
+    prior = DeepImagePrior(SHAPE, mr, network=small_network())
+    unfitted = 4 * prior.image(prior.start)
+    fit = fit_lbfgs(prior.function, prior.inputs, (x / 4)[..., None], iterations=5)
+    np.testing.assert_allclose(got, 4 * prior.image(fit.weights), rtol=1e-4)
+    assert ((got - x) ** 2).mean() < 0.7 * ((unfitted - x) ** 2).mean()
 
 
 def test_early_stopping_gives_the_image_it_keeps():

@@ -6,6 +6,7 @@ from registry import off_centre_grid, small_scanner
 from test_network_layers import keras, ops
 
 import pettutor as pt
+from pettutor import networks
 from pettutor.networks.physics import graph_memory
 
 
@@ -46,6 +47,16 @@ def test_no_sinogram_in_the_graph(models, scan):
     assert sinograms.sinogram_sized >= 4 * 4
     assert sinograms.largest >= 4 * np.prod(shape) > 4 * np.prod(scan[1].in_shape)
     assert images.tensors > 50
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch has no graph before it runs")
+@pytest.mark.parametrize("builder", [networks.EMNet, networks.MAPEMNet, networks.FBSEMNet])
+def test_no_sinogram_in_the_graph_of_the_networks_that_are_trained(builder, scan):
+    """As they are built for training, κ and α learnt, and for a batch of two scans."""
+    model = builder((*scan[1].in_shape, 1), cnn=one_convolution, unrolls=2, scans=networks.Scans([scan, scan]))
+    found = graph_memory.trace(model, "images", scan[1].out_shape, batch=2)
+    assert found.sinogram_sized == 0 and found.tensors > 50
+    assert found.largest < 4 * 2 * np.prod(scan[1].out_shape)
 
 
 def test_another_kind_is_refused(scan):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from registry import MatrixOperator
 from scipy.linalg import block_diag
-from test_network_layers import double_precision, keras, ops, slab  # noqa: F401
+from test_network_layers import away_from_the_start, double_precision, keras, ops, slab  # noqa: F401
 
 from pettutor import networks
 from pettutor.networks.parts.slice_by_slice import as_volumes, slice_by_slice
@@ -123,8 +123,10 @@ def test_the_mr_of_a_network_comes_in_volumes_too():
 
 def test_it_is_saved_and_read(tmp_path):
     whole, _, y, start = stack_of_slices(3)
-    model = as_volumes(build("mapem_net", (3, 4, 1)), 3)
+    model = away_from_the_start(as_volumes(build("mapem_net", (3, 4, 1)), 3))
     expected = reconstruct(model, y, whole, start)
+    fresh = reconstruct(as_volumes(build("mapem_net", (3, 4, 1)), 3), y, whole, start)
+    assert np.abs(expected - fresh).max() > 1e-3 * expected.max() > 0
     model.save(tmp_path / "volumes.keras")
     np.testing.assert_array_equal(reconstruct(load(tmp_path / "volumes.keras"), y, whole, start), expected)
 

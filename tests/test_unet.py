@@ -390,7 +390,7 @@ def test_saved_networks_are_the_same_when_read(saved):
             np.testing.assert_allclose(output(model, data["image"]), data["result"], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("backend", ["jax"])
+@pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_another_backend_reads_them_and_agrees(saved, backend):
     pytest.importorskip(backend)
     code = f"""

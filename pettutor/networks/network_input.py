@@ -4,6 +4,7 @@ import numpy as np
 
 from pettutor.arrays import check_array, to_numpy
 from pettutor.networks.fitting.admm import ConstrainedReconstruction
+from pettutor.networks.fitting.admm_state import fingerprint
 from pettutor.networks.fitting.deep_image_prior import as_batch
 from pettutor.networks.fitting.gradients import NetworkFunction
 from pettutor.networks.fitting.optimisers import minimise
@@ -16,11 +17,11 @@ class InputPrior:
         self.function, self.shape, self.scale = NetworkFunction(network, training=False), tuple(shape), 1.0
         channels = [np.zeros(self.shape, dtype)]
         channels += [check_array(o, "others", shape=self.shape, dtype=(np.float32, np.float64)) for o in others]
-        self._inputs = as_batch(channels, network)
+        self.inputs = as_batch(channels, network)
         self.start = channels[0].ravel().astype(np.float64)
 
     def _with(self, alpha):
-        inputs = self._inputs.astype(self.function.dtype)
+        inputs = self.inputs.astype(self.function.dtype)
         inputs[..., 0] = alpha.reshape(inputs.shape[:-1])
         return inputs
 
@@ -30,7 +31,7 @@ class InputPrior:
 
     def fit(self, alpha, target, voxels, iterations):
         """Inputs α with ``Σ (scale · f(α) - target)²`` over ``voxels`` made smaller, by L-BFGS: `Fit`."""
-        layout = (*self._inputs.shape[:-1], 1)
+        layout = (*self.inputs.shape[:-1], 1)
         error = self.function.error_by_input((target / self.scale).reshape(layout), voxels.reshape(layout))
 
         def of_first_channel(alpha):
@@ -44,7 +45,7 @@ class InputPrior:
 
 
 class NetworkInput(ConstrainedReconstruction):
-    """A run of `network_input`; see `DIPRecon` for what can be done with one."""
+    """A run of `network_input` that can be looked into, interrupted, saved and continued, as one of `DIPRecon` can."""
 
     name = "Network input"
 
@@ -54,6 +55,22 @@ class NetworkInput(ConstrainedReconstruction):
 
     def _start_variables(self, x):
         return (to_numpy(x) / self.prior.scale).ravel().astype(np.float64)  # α⁰ = x⁰
+
+    def settings(self):
+        weights = [fingerprint(weight) for weight in self.prior.function.model.get_weights()]
+        return {**super().settings(), "network": weights, "other channels": fingerprint(self.prior.inputs)}
+
+    @classmethod
+    def load(cls, path, y, A, network, others=(), *, scale, **settings):
+        """A run from the file that `save` wrote; data, network and settings are to be given again.
+
+        Raises
+        ------
+        FileNotFoundError
+        ValueError
+            Not a checkpoint, or one of other data, settings or weights of the network.
+        """
+        return cls(y, A, network, others, scale=scale, **settings).restore(path)
 
 
 def network_input(

@@ -13,7 +13,7 @@ import sys
 
 import numpy as np
 
-from pettutor.arrays import find_cupy, is_cupy, to_numpy
+from pettutor.arrays import array_module, find_cupy, is_cupy, to_numpy
 from pettutor.networks.backend import load_keras
 
 
@@ -48,7 +48,14 @@ def differentiable(forward, vjp, output_shape):
 
 
 def _gradients(vjp, arrays, gradient):
-    """``vjp`` with zeros for arguments without gradient, everything in the dtype of its argument."""
+    """``vjp``, or NaN where the gradient that comes in is not finite.
+
+    In 16 bits that is no error: the loss is scaled up until its gradient overflows, and the optimiser leaves such a
+    step out. A projector would refuse the numbers.
+    """
+    xp = array_module(gradient)
+    if not bool(xp.isfinite(gradient).all()):
+        return tuple(xp.full_like(a, np.nan) if np.issubdtype(a.dtype, np.floating) else None for a in arrays)
     found = vjp(*arrays, gradient)
     if len(found) != len(arrays):
         raise ValueError(f"vjp: expected {len(arrays)} gradients, one for each argument, got {len(found)}")
@@ -67,10 +74,15 @@ def _in_tensorflow(forward, vjp, output_shape):
             # py_function keeps tensors on their device, where DLPack can hand them over
             def share(*eager):
                 results = function(*map(_cupy_from_tensorflow, eager))
-                return [_tensorflow_from(result) for result in results]
+                return [_tensorflow_from(result, dtype) for result, dtype in zip(results, dtypes, strict=True)]
 
             return tf.py_function(share, tensors, dtypes)
-        return tf.numpy_function(lambda *arrays: [to_numpy(a) for a in function(*arrays)], tensors, dtypes)
+
+        def on_host(*arrays):
+            found = zip(function(*arrays), dtypes, strict=True)
+            return [to_numpy(array).astype(dtype.as_numpy_dtype, copy=False) for array, dtype in found]
+
+        return tf.numpy_function(on_host, tensors, dtypes)
 
     def run_as_list(*arguments):
         results = run(*arguments)
@@ -117,13 +129,14 @@ def _cupy_from_tensorflow(tensor):
     return find_cupy().from_dlpack(tf.experimental.dlpack.to_dlpack(tensor))
 
 
-def _tensorflow_from(array):
+def _tensorflow_from(array, dtype):
     import tensorflow as tf
 
+    array = array_module(array).ascontiguousarray(array, dtype=dtype.as_numpy_dtype)
     if not is_cupy(array):
         return tf.convert_to_tensor(array)
-    sys.modules["cupy"].cuda.get_current_stream().synchronize()
-    return tf.experimental.dlpack.from_dlpack(sys.modules["cupy"].ascontiguousarray(array).toDlpack())
+    sys.modules["cupy"].cuda.get_current_stream().synchronize()  # with the copy above, if there was one
+    return tf.experimental.dlpack.from_dlpack(array.toDlpack())
 
 
 # ---- JAX ---------------------------------------------------------------------------------------------------------

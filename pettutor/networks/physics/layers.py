@@ -62,6 +62,10 @@ class PhysicsLayer(keras.layers.Layer):
     def _float(self, x):
         return ops.cast(x, self.variable_dtype)
 
+    def _learnt(self, name, start):
+        """A number to be learnt, which mixed precision does not round either."""
+        return self.add_weight(shape=(), initializer=start, name=name, autocast=False)
+
 
 # ---- projections -------------------------------------------------------------------------------------------------
 
@@ -206,6 +210,7 @@ class ScanLayer(PhysicsLayer):
 
     def em_image(self, image, scan, training):
         """``x_EM = x ⊙ E(x)`` and the sensitivity over its mean, both like the image."""
+        self._needed()  # said here: what a callback says comes wrapped in the framework's own error
         shape = ops.shape(image)
         # rank 4 is (batch, y, x, 1), a slice each; rank 5 is (batch, z, y, x, 1)
         volume = (shape[0], 1, *shape[1:-1]) if len(shape) == 4 else shape[:-1]
@@ -267,7 +272,7 @@ class MAPEMStep(ScanLayer):
         self.kappa, self.learn_kappa = float(kappa), bool(learn_kappa)
         if self.learn_kappa:
             start = keras.initializers.Constant(float(np.log(np.expm1(self.kappa))))
-            self.raw_kappa = self.add_weight(shape=(), initializer=start, name="raw_kappa")
+            self.raw_kappa = self._learnt("raw_kappa", start)
 
     def get_config(self):
         return {**super().get_config(), "kappa": self.kappa, "learn_kappa": self.learn_kappa}
@@ -317,7 +322,7 @@ class GradientStep(ScanLayer):
     def __init__(self, scans=None, scale=1.0, **settings):
         super().__init__(scans, scale, **settings)
         start = keras.initializers.Constant(float(np.log(np.expm1(1.0))))
-        self.raw_alpha = self.add_weight(shape=(), initializer=start, name="raw_alpha")
+        self.raw_alpha = self._learnt("raw_alpha", start)
 
     def call(self, image, correction, scan, training=None):
         x = self._float(image)

@@ -151,17 +151,24 @@ def reconstruct(model, prompts, A, start, *, mr=None, background=None):
     return image.reshape(A.in_shape).astype(np.float32) * np.float32(scale)
 
 
-def load(path, scans=None):
-    """Read a model with physics inside from a ``.keras`` file, and give it scans.
+def load(path, scans=None, operator=None):
+    """Read a model with physics inside from a ``.keras`` file, and give it what a file does not hold.
 
     Parameters
     ----------
     path : str or pathlib.Path
     scans : Scans, optional
         For training on; `reconstruct` needs none.
+    operator : operator, optional
+        For a model with forward or back projections.
+
+    Raises
+    ------
+    ValueError
+        No such file, or scans or an operator for a model that has no layer for them.
     """
-    from pettutor.networks.parts import resampling  # noqa: F401 - Keras knows their layers by then
+    from pettutor.networks.parts import convolutional_coding, resampling  # noqa: F401 - Keras knows their layers by then
     from pettutor.networks.physics.layers import attach
 
     model = load_keras().models.load_model(path)
-    return model if scans is None else attach(model, scans)
+    return model if scans is None and operator is None else attach(model, scans, operator)

@@ -179,5 +179,6 @@ def list_recipes():
         sizes = " ".join(size for other, size in RECIPES if other == name)
         first = recipe(name)
         sees = " and ".join(first.channels) + (", counts" if first.is_unrolled or first.is_greedy else "")
-        lines.append(f"{name:<14} {sizes:<10} sees {sees}; at most {first.epochs:g} epochs")
+        limit = f"{first.minutes:g} minutes" if first.minutes is not None else f"at most {first.epochs:g} epochs"
+        lines.append(f"{name:<14} {sizes:<10} sees {sees}; {limit} at {first.size}")
     return "\n".join(lines)

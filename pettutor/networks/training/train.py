@@ -76,6 +76,7 @@ def train(
     folder=None,
     resume=True,
     callback=None,
+    callbacks=(),
     progress=False,
 ):
     """Train a network, and keep the weights that do best on subjects that it is not trained on.
@@ -120,6 +121,9 @@ def train(
         Go on with the training that is in ``folder``. The same numbers come out as without the interruption.
     callback : callable, optional
         ``callback(history)`` after every round.
+    callbacks : sequence of keras.callbacks.Callback
+        Keras's or your own, such as ``CSVLogger`` or ``TensorBoard``; an epoch of Keras is a round here. One that sets
+        ``model.stop_training`` ends the round; the history then names no end, and the training can go on.
     progress : bool
         Show a progress bar.
 
@@ -146,6 +150,9 @@ def train(
         raise ValueError("epochs, updates, minutes: expected at least one of them, got none")
     if epochs is not None and updates is not None:
         raise ValueError(f"epochs, updates: expected one of them, got {epochs} and {updates}")
+    wrong = [one for one in callbacks if not isinstance(one, keras.callbacks.Callback)]
+    if wrong:
+        raise TypeError(f"callbacks: expected objects of keras.callbacks.Callback, got {wrong[0]!r:.80}")
     check_apart(training, validation)
     unrolled = is_unrolled(model)
     if mirror and unrolled:
@@ -183,8 +190,8 @@ def train(
         with contextlib.closing(keeper.bar):
             model.fit(
                 stream, initial_epoch=history.rounds, epochs=math.ceil(planned / steps) if planned else 10**9,
-                validation_data=held_out.all, validation_batch_size=batch_size, shuffle=False, callbacks=[keeper],
-                verbose=0,
+                validation_data=held_out.all, validation_batch_size=batch_size, shuffle=False,
+                callbacks=[keeper, *callbacks], verbose=0,
             )  # fmt: skip
         # TensorFlow ends an input pipeline when it is collected, which takes the longer the older it is: up to a minute
         gc.collect()
@@ -269,7 +276,7 @@ def _keeper(keras, state, stream, limits, learning_rate, callback, progress):
                 history.ended = "minutes"
             elif patience is not None and history.rounds - history.best_round >= patience:
                 history.ended = "patience"
-            self.model.stop_training = bool(history.ended)
+            self.model.stop_training |= bool(history.ended)  # or a callback of the user's ends the training
             state.keep()
             best = math.sqrt(min(history.validation_loss))
             self.words = f"validation {math.sqrt(held_out):.4f}, best {best:.4f}"
