@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from test_notebooks import code_of
+from test_stored_study import at_least_error
 
+import pettutor as pt
 from pettutor.course import build
 
 ROOT = Path(__file__).parents[1]
@@ -136,6 +138,22 @@ def test_the_plans_of_the_guide_add_up():
 def test_the_map_of_lesson_0_leads_to_every_other_lesson():
     text = words(LESSONS[0])
     assert [lesson for lesson in LESSONS[1:] if f"]({lesson}.ipynb)" not in text] == []
+
+
+def test_numbers_to_expect_are_those_of_the_stored_studies():
+    """What the guide and lesson 10's notes quote of the study "ablation", and of what a training step costs."""
+    rows = pt.course.stored_rows("ablation").fillna({"mr_shift": 0})
+    best = at_least_error(rows[rows["mr_shift"] == 0]).droplevel([1, 2, 3])
+    names = ("DIPRecon", "DIPRecon, Adam that forgets", "DIPRecon, long fit to the start")
+    plain, forgets, fitted = (f"{best.loc[name, 'nrmse']:.1f} %" for name in names)
+    before, after = (f"{best.loc[name, 'lesion']:.2f}" for name in names[:2])
+    assert f"an Adam that forgets: {forgets} NRMSE against {plain} (stored study)" in GUIDE
+    text = " ".join("\n".join(notes("10_dip_recon")).split())
+    assert f"the contrast of the 16 mm lesion falls from {before} to {after}." in text
+    assert f"The NRMSE is {forgets} against {plain} (only a long fit to the start is worse, {fitted})." in text
+    costs = pt.course.stored_step_costs().set_index(["scanner", "graph"])["peak_mb"]["ten rings"]
+    outside, inside = costs["images only"], costs["sinograms in the graph"]
+    assert f"with ten rings: {outside:,.0f} MB, with sinograms in the graph {inside:,.0f} MB" in GUIDE
 
 
 # ---- links ----

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -340,29 +341,42 @@ def test_ci_installs_by_sudo_where_it_is_not_root(ci, bin, user, by):
     assert log.read_text().splitlines() == [f"{by} update", f"{by} install"]
 
 
-MAKE_ALL = 'mkdir "$5"; for f in report.html figure.png results.json; do echo . >"$5/$f"; done'
+def demo_that_makes(seconds=90, megabytes=1500):
+    results = f'{{"seconds": {{"total": {seconds}}}, "peak_memory_mb": {megabytes}}}'
+    files = 'for f in report.html figure.png; do echo . >"$3/$f"; done'
+    return f"""mkdir "$3"; {files}; echo '{results}' >"$3/results.json\""""
+
+
+MAKE_ALL = demo_that_makes()
+TOO_MUCH = "the demo: expected at most 480 s and 1700 MB"
 
 
 @pytest.mark.parametrize(
     ("pettutor", "command", "words"),
     [
         (MAKE_ALL, "pettutor demo", ""),
-        (f'{MAKE_ALL}; rm "$5/figure.png"', "pettutor demo", "the demo left no figure.png"),
-        (f'{MAKE_ALL}; : >"$5/report.html"', "pettutor demo", "the demo left no report.html"),
-        (f'{MAKE_ALL}; rm "$5/results.json"', "pettutor demo", "the demo left no results.json"),
+        (f'{MAKE_ALL}; rm "$3/figure.png"', "pettutor demo", "the demo left no figure.png"),
+        (f'{MAKE_ALL}; : >"$3/report.html"', "pettutor demo", "the demo left no report.html"),
+        (f'{MAKE_ALL}; rm "$3/results.json"', "pettutor demo", "the demo left no results.json"),
         (f"{MAKE_ALL}; exit 3", "pettutor demo", ""),
+        (demo_that_makes(megabytes=1701), "pettutor demo", TOO_MUCH),
+        (demo_that_makes(seconds=481), "pettutor demo", TOO_MUCH),
         (MAKE_ALL, "pettutor lab", "ends in 'pettutor demo'"),
     ],
-    ids=["whole", "no figure", "empty report", "no results", "exit code", "another command"],
+    ids=["whole", "no figure", "empty report", "no results", "exit code", "memory", "time", "another command"],
 )
 def test_ci_runs_the_demo(ci, pettutor, command, words):
     assert re.search(r"^step .* demo$", ci.steps, re.M)
     readme = ci.folder / "README.md"
     readme.write_text(readme.read_text().replace("&& pettutor demo\n", f"&& {command}\n"))
     executable(ci.folder / "pettutor", f'echo "called with $*"; {pettutor}')
-    code = f'mkdir -p "$work/clone/.venv/bin"; ln -s {ci.folder}/pettutor "$work/clone/.venv/bin"\ndemo'
+    executable(ci.folder / "python", f'exec {sys.executable} "$@"')
+    code = (
+        f'mkdir -p "$work/clone/.venv/bin"; ln -s {ci.folder}/pettutor {ci.folder}/python "$work/clone/.venv/bin"\ndemo'
+    )
     done = ci(code)
     assert (done.returncode == 0) == (pettutor == MAKE_ALL and command == "pettutor demo"), done
     assert words in done.stderr
     if done.returncode == 0:
-        assert "called with demo --size slab --out " in done.stdout and "network" in done.stdout
+        assert "called with demo --out " in done.stdout and "network" in done.stdout
+        assert "90 s, 1500 MB" in done.stdout

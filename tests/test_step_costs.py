@@ -1,5 +1,7 @@
 """The stored costs of MAPEM-Net's training step, and the program that measures them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from registry import small_scanner
@@ -25,6 +27,24 @@ def test_what_the_lesson_shows_is_what_was_measured():
         assert inside["sinogram_sized"] > 10 * settings["unrolls"]  # five a MAP-EM step, of two steps an unroll
         assert outside["tensors"] < inside["tensors"] and outside["largest_mb"] <= inside["largest_mb"]
         assert rows["seconds"].max() < 1.5 * rows["seconds"].min()
+
+
+def test_lesson_and_docs_say_what_the_table_says():
+    table = pt.course.stored_step_costs().set_index(["scanner", "graph"])
+    root = Path(__file__).parents[1]
+    lesson = (root / "notebooks/source/12_mapem_net.py").read_text(encoding="utf-8").replace("\n# ", " ")
+    docs = (root / "docs/networks.md").read_text(encoding="utf-8").replace("\n", " ")
+    (small, small_in), (large, large_in) = (
+        table.loc[(name, ["images only", "sinograms in the graph"]), "peak_mb"] for name in ("ten rings", "mini")
+    )
+    assert (
+        f"{small:,.0f} MB against {small_in:,.0f} MB for ten rings, {large:,.0f} against {large_in:,.0f} MB" in lesson
+    )
+    assert f"the first takes {large / 1e3:.1f} and the second {large_in / 1e3:.1f} GB" in docs
+    images, inside = (table.loc[("mini", graph)] for graph in ("images only", "sinograms in the graph"))
+    assert f"with images only, {images['tensors']:,} tensors, none of a sinogram's size" in docs
+    assert f"the graph {inside['sinogram_sized']} of a sinogram's size ({inside['sinogram_mb']:.1f} MB each)" in docs
+    assert f"({images['seconds']:.1f} and {inside['seconds']:.1f} s;" in docs
 
 
 def test_costs_are_measured_case_by_case(monkeypatch, tmp_path):

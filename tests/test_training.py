@@ -477,6 +477,35 @@ def test_interrupted_training_ends_as_if_it_had_not_been(tmp_path, monkeypatch, 
     np.testing.assert_array_equal(again.get_weights()[0], resumed.get_weights()[0])
 
 
+@needs_keras
+def test_callbacks_of_keras_see_every_round_and_may_end_the_training(tmp_path):
+    keras = networks.load_keras()
+    whole, history = run()
+
+    class Second(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 1
+
+    log = keras.callbacks.CSVLogger(tmp_path / "log.csv")
+    _, first = run(folder=tmp_path, callbacks=[log, Second()])
+    assert first.rounds == 2 and first.ended == ""
+    lines = (tmp_path / "log.csv").read_text().splitlines()
+    column = lines[0].split(",").index("val_loss")
+    assert [float(line.split(",")[column]) for line in lines[1:]] == pytest.approx(first.validation_loss, rel=1e-6)
+    # what was ended so goes on, and ends as if nothing had been
+    later, all_of_it = run(folder=tmp_path)
+    assert all_of_it.updates == history.updates and all_of_it.ended == "updates"
+    np.testing.assert_allclose(later.get_weights()[0], whole.get_weights()[0], rtol=1e-5, atol=1e-7)
+
+    class InTheMiddle(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training = batch == 1
+
+    assert run(callbacks=[InTheMiddle()])[1].updates == [2]
+    with pytest.raises(TypeError, match=r"callbacks: expected objects of keras\.callbacks\.Callback, got "):
+        run(callbacks=[print])
+
+
 def bar_that_stops(stop_at):
     class Bar(train_module().tqdm):
         seen = 0
@@ -778,6 +807,8 @@ def test_the_command_trains_tests_and_writes(tmp_path, folder, monkeypatch):
     assert resumed.exit_code == 0 and "trained: 4 updates" in resumed.output
     listed = CliRunner().invoke(cli.app, ["train"])
     assert all(name in listed.output for name in BUILDERS)
+    assert re.search(r"^ced .*; at most 100 epochs at slab$", listed.output, re.M)
+    assert re.search(r"^mapem_net .* sees pet, counts; 20 minutes at slab$", listed.output, re.M)
     assert pretrained("CED", folder=tmp_path).recipe == network.recipe
     assert recipe("MAPEM-Net") is recipe("mapemnet") is recipe("mapem_net")
     wrong = CliRunner().invoke(cli.app, ["train", "mednet"])
@@ -825,6 +856,14 @@ def test_stored_networks_reach_their_figures(names, size, folder):
         network = pretrained(name, size)
         assert network.recipe == recipe(name, size), f"{name}: the recipe has changed since the network was trained"
         assert check_figures(network, folder) >= 1
+
+
+@pytest.mark.parametrize(("name", "size"), stored_networks())
+def test_the_figures_shown_are_means_of_those_of_the_scans(name, size):
+    """What the docs print of every network, at every dose, is made of the rows that its record keeps."""
+    test = pretrained_record(name, size)["test"]
+    assert len(test["rows"]) == {"slab": 12, "mini": 3}[size]
+    assert summary(test["rows"]) == test["summary"]
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -255,6 +255,8 @@ def test_wrong_inputs_are_named():
         networks.EMNet((13, 9))
     with pytest.raises(ValueError, match="unrolls: expected a whole number >= 1, got 0"):
         networks.MAPEMNet((13, 9, 1), unrolls=0)
+    with pytest.raises(ValueError, match="steps: expected a whole number >= 1, got 0"):
+        networks.MAPEMNet((13, 9, 1), steps=0)
     with pytest.raises(TypeError, match="cnn: expected a function"):
         networks.EMNet((13, 9, 1), cnn=convolution((13, 9, 1)))
     with pytest.raises(ValueError, match=r"cnn: expected a network from \(13, 9, 1\) to \(13, 9, 1\)"):

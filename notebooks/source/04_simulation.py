@@ -400,9 +400,9 @@ print("other seed, same prompts:", np.array_equal(data.prompts, other))
 
 # %% [markdown]
 # A warning about all simulations: we simulate with the same projector and on the same voxels with which we will
-# reconstruct. Real data do not do us this favour, so results look better than they should. It is called the
-# **inverse crime**. The course commits it knowingly, and softens it: from lesson 9 on, the reconstruction believes
-# in a narrower blur (2.5 mm) than the scanner has (4.5 mm).
+# reconstruct. Real data do not do us this favour, so results look better than they should. It is called the **inverse
+# crime**. The course commits it knowingly, and softens it: in lessons 9 and 11 to 14 the reconstruction believes in a
+# narrower blur (2.5 mm) than the scanner has (4.5 mm).
 #
 # ### Exercise 2
 # Build the expected counts by hand, from `data`, `X` and `pt.gaussian_filter`, without `A`. (`X.grid` is the grid.)

@@ -14,7 +14,9 @@ def ced(input_shape=(128, 128, 1), name="ced"):
 
     Four 3×3 convolutions with stride 2, same padding and ReLU (2, 4, 8, 16 filters); then four times bilinear
     upsampling × 2, concatenation with the encoder's map of that size (the last with the input) and a 3×3 convolution
-    with ReLU (8, 4, 2, 1 filters).
+    with ReLU (8, 4, 2, 1 filters). With d⁰ = x, the way down and the way up are
+
+        dᵏ = relu(Wᵏ ∗ dᵏ⁻¹ + b),  k = 1 … 4;   u⁴ = d⁴,  uᵏ⁻¹ = relu(Vᵏ ∗ [up(uᵏ), dᵏ⁻¹] + c);   f(x) = u⁰.
 
     Parameters
     ----------
@@ -37,8 +39,8 @@ def ced(input_shape=(128, 128, 1), name="ced"):
     Notes
     -----
     The weights start at random (Glorot) but for the last convolution, which starts as 1 on the image's own voxel and 0
-    elsewhere: the untrained network passes the image on. Ending in a single ReLU, it could otherwise start as "all
-    zero", where no gradient leads out. ``keras.utils.set_random_seed`` before the call makes the start repeatable.
+    elsewhere (choice): the untrained network passes the image on. Ending in a single ReLU, it could otherwise start as
+    "all zero", where no gradient leads out. ``keras.utils.set_random_seed`` before the call makes the start repeatable.
 
     References
     ----------

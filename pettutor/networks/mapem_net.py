@@ -62,7 +62,7 @@ def MAPEMNet(
     from pettutor.networks.physics.layers import MAPEMStep
 
     shape = check_unrolled(input_shape, unrolls)
-    check_unrolled(input_shape, steps)
+    check_unrolled(input_shape, steps, "steps")
     networks = make_networks(cnn, shape, 1 if shared else unrolls, small_unet(residual=True))
     step = MAPEMStep(scans, scale, kappa=kappa, learn_kappa=learn_kappa, name="map_em_step")
     return unroll(shape, networks, step, unrolls, steps, name)

@@ -111,7 +111,10 @@ def dip_unet(input_shape, filters=(16, 32, 64, 128), *, last_activation="relu", 
 
     A level is twice a convolution of 3 × 3 (× 3), normalisation and leaky ReLU (slope 0.2). Down: the same with a
     convolution of stride 2. Up: linear enlarging × 2, a convolution to the filters of the level, and *addition* of what
-    the level held on the way down. At the end a convolution, and a ReLU or softplus.
+    the level held on the way down. At the end a convolution, and a ReLU or softplus. With Lᵏ a level, Sᵏ the strided
+    and Pᵏ, W the other convolutions,
+
+        d¹ = L¹(z),  dᵏ⁺¹ = Lᵏ⁺¹(Sᵏ dᵏ);   uⁿ = dⁿ,  uᵏ = Lᵏ'(Pᵏ up(uᵏ⁺¹) + dᵏ);   f(θ | z) = relu(W u¹ + b).
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ from pettutor.networks.backend import load_keras
 from pettutor.networks.physics.scans import Scans
 
 
-def check_unrolled(input_shape, unrolls):
+def check_unrolled(input_shape, unrolls, name="unrolls"):
     """Return the shape as ints, else raise."""
     words = "input_shape: expected (y, x, channels) or (z, y, x, channels), whole numbers >= 1"
     try:
@@ -27,7 +27,7 @@ def check_unrolled(input_shape, unrolls):
     if len(shape) not in (3, 4) or not whole:
         raise ValueError(f"{words}, got {input_shape!r}")
     if isinstance(unrolls, bool) or not isinstance(unrolls, (int, np.integer)) or unrolls < 1:
-        raise ValueError(f"unrolls: expected a whole number >= 1, got {unrolls!r}")
+        raise ValueError(f"{name}: expected a whole number >= 1, got {unrolls!r}")
     return tuple(map(int, shape))
 
 

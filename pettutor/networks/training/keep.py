@@ -66,9 +66,16 @@ def as_markdown(size="slab"):
             trained = f"{len(seconds)} layers, {sum(seconds) / 60:.0f} min"
         else:
             trained = f"{record['history']['updates'][-1]} updates, {seconds[-1] / 60:.0f} min"
+        trained += f", {backend_of(record)}"
         figures = (cells(line["network"]) for line in record["test"]["summary"])
         rows.append([f"`{record['name']}`", f"{record['weights']:,}", trained, *figures])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def backend_of(record):
+    """Name of the Keras backend that a network was trained on."""
+    names = {"tensorflow": "TensorFlow", "torch": "PyTorch", "jax": "JAX"}
+    return next(shown for name, shown in names.items() if any(key.startswith(name) for key in record["versions"]))
 
 
 def is_kept(name, size, folder):

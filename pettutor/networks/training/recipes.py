@@ -171,7 +171,7 @@ _SLAB = (
 
 # Networks on slices, and the CNNs in unrolled ones, go on from what they learnt at slab: new to them is the noise of a
 # 3-D scan, so minutes do. Of an unrolled network an update takes as long as ten at slab.
-_MINI_MINUTES = {"ced": 6, "unet": 14, "low_count_mr": 10, "em_net": 20, "mapem_net": 35, "fbsem_net": 14}
+_MINI_MINUTES = {"ced": 6, "unet": 14, "low_count_mr": 10, "em_net": 15, "mapem_net": 35, "fbsem_net": 15}
 
 
 def _mini(slab):
