@@ -547,5 +547,7 @@ def test_a_run_on_the_input_goes_on_from_its_file_with_the_same_network_only(tmp
     assert np.array_equal(second.run(3), expected)
     with pytest.raises(ValueError, match="expected a checkpoint of the same data and settings, got network"):
         NetworkInput.load(tmp_path / "run.npz", y, A, other, (mr,), **settings)
+    with pytest.raises(ValueError, match=r"got scale 4\.0 there and 5\.0 here"):
+        NetworkInput.load(tmp_path / "run.npz", y, A, network, (mr,), **{**settings, "scale": 5.0})
     with pytest.raises(ValueError, match="got other channels"):
         NetworkInput.load(tmp_path / "run.npz", y, A, network, (1 - mr,), **settings)

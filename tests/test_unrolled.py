@@ -230,6 +230,8 @@ def test_a_file_is_read_in_a_process_that_never_built_a_network(tmp_path):
         import sys; sys.path.insert(0, {here!r})
         from pettutor import networks
         loaded = networks.load({str(tmp_path / "model.keras")!r})
+        keras = networks.load_keras()
+        assert keras.saving.get_registered_object("pettutor>ConvolutionalCoding") is not None
         import numpy as np
         from test_unrolled import slab, start_images
         _, kept = slab()
@@ -267,5 +269,7 @@ def test_wrong_inputs_are_named():
         networks.reconstruct(model, y, A, start, mr=start)
     with pytest.raises(ValueError, match=r"start: expected shape \(1, 13, 9\)"):
         networks.reconstruct(model, y, A, start[0])
+    with pytest.raises(ValueError, match=r"nowhere\.keras"):
+        networks.load("nowhere.keras")
     with pytest.raises(ValueError, match="expected an unrolled network with one scale, got no such layer"):
         networks.scale_of(convolution((13, 9, 1)))

@@ -58,7 +58,8 @@ class NetworkInput(ConstrainedReconstruction):
 
     def settings(self):
         weights = [fingerprint(weight) for weight in self.prior.function.model.get_weights()]
-        return {**super().settings(), "network": weights, "other channels": fingerprint(self.prior.inputs)}
+        own = {"network": weights, "other channels": fingerprint(self.prior.inputs), "scale": self.scale}
+        return {**super().settings(), **own}
 
     @classmethod
     def load(cls, path, y, A, network, others=(), *, scale, **settings):
@@ -68,7 +69,7 @@ class NetworkInput(ConstrainedReconstruction):
         ------
         FileNotFoundError
         ValueError
-            Not a checkpoint, or one of other data, settings or weights of the network.
+            Not a checkpoint, or one of other data, settings, scale or weights of the network.
         """
         return cls(y, A, network, others, scale=scale, **settings).restore(path)
 

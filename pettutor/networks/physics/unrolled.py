@@ -162,8 +162,14 @@ def load(path, scans=None, operator=None):
     operator : operator, optional
         For a model with forward or back projections.
 
+    Returns
+    -------
+    keras.Model
+
     Raises
     ------
+    TypeError
+        Scans of another kind.
     ValueError
         No such file, or scans or an operator for a model that has no layer for them.
     """
