@@ -41,6 +41,7 @@ _PUBLIC = {
     "gaussian_at_noise": "reconstruction",
     "priors": "reconstruction",
     "Record": "reconstruction",
+    "log_likelihood": "reconstruction",
     "gaussian_filter": "acquisition",
     "measures": None,
     "networks": None,

@@ -335,6 +335,55 @@ def test_the_validation_scans_change_nothing(whole):
         np.testing.assert_array_equal(a, b)
 
 
+class Stop(Exception):
+    pass
+
+
+def scripted(monkeypatch, *errors):
+    """Trainings see these validation errors, the first of them at the start images."""
+
+    def note(self, groups, images):
+        self.record.training.append(1.0)
+        self.record.validation.append(errors[len(self.record.validation)])
+
+    monkeypatch.setattr(BCDNet, "_note", note)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_patience_ends_the_training_and_keeps_the_layers_up_to_the_best(whole, monkeypatch, tmp_path, stopped):
+    def stop(layer, record):
+        if layer == 3:
+            raise Stop
+
+    scripted(monkeypatch, 5.0, 4.0, 3.0, 3.5, 3.2, 1.0, 0.5)
+    settings = {"layers": 6, "patience": 2, "checkpoint": tmp_path / "checkpoint.npz"}
+    if stopped:
+        with pytest.raises(Stop):
+            fitted(callback=stop, **settings)
+    network = fitted(**settings)
+    assert network.record.validation == [5.0, 4.0, 3.0, 3.5, 3.2] and len(network.record.seconds) == 4
+    assert len(network.weights) == 2
+    for mine, theirs in zip(network.weights, whole[0].weights[:2], strict=True):
+        for a, b in zip(mine, theirs, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    assert len(fitted(**settings).weights) == 2  # what a finished checkpoint gives
+
+
+def test_patience_with_nothing_gained_keeps_one_layer(monkeypatch):
+    scripted(monkeypatch, 1.0, 2.0, 3.0)
+    network = fitted(epochs=1, patience=2)
+    assert network.record.validation == [1.0, 2.0, 3.0] and len(network.weights) == 1
+    scripted(monkeypatch, 3.0, 2.0, 1.5, 1.0)
+    assert len(fitted(epochs=1, patience=1).weights) == 3  # it went on getting better: all of them
+
+
+def test_patience_that_cannot_be():
+    with pytest.raises(ValueError, match="patience: expected validation scans with it, got patience=2 without"):
+        fitted(patience=2, validation=None)
+    with pytest.raises(ValueError, match="patience: expected a whole number >= 1, got 0"):
+        fitted(patience=0)
+
+
 def blocks_of(shape, dimensions, planes):
     rng = np.random.default_rng(9)
     images, truths = ([rng.random(shape, dtype=np.float32) for _ in range(2)] for _ in range(2))
@@ -386,10 +435,6 @@ def test_volumes_are_trained_on_in_3d():
     scans, starts, truths = group(20, 21, shape=(5, 6, 4))
     network = BCDNet(3, 27, 3, 1, scale=4.0).fit(scans, starts, truths, epochs=8, planes=3)
     assert network.record.training[1] < network.record.training[0]
-
-
-class Stop(Exception):
-    pass
 
 
 @pytest.mark.parametrize("after", [1, 2])

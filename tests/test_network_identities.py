@@ -4,6 +4,7 @@ And the command that trains a network with the physics inside, and its stored fi
 """
 
 import contextlib
+import inspect
 import json
 import os
 import sys
@@ -29,6 +30,7 @@ from test_unrolled import convolution, float64
 
 from pettutor import networks
 from pettutor.networks.diprecon import DIPRecon
+from pettutor.networks.fitting.admm import ConstrainedReconstruction
 from pettutor.networks.physics.bridge import differentiable
 
 # ---- EM-Net, section 4 -------------------------------------------------------------------------------------------
@@ -239,6 +241,23 @@ def test_a_wrong_number_of_gradients_is_named(given):
     product = differentiable(lambda a, b: a * b, lambda a, b, g: (g * b, g * a, g)[:given], lambda a, b: a)
     with pytest.raises(Exception, match=f"vjp: expected 2 gradients, one for each argument, got {given}"):
         value_and_gradients(lambda a, b: ops.sum(product(a, b)), np.ones(3), np.arange(3.0))
+
+
+# ---- the settings of the papers ----------------------------------------------------------------------------------
+
+
+def test_the_papers_settings_are_the_defaults():
+    def defaults(function, *names):
+        parameters = inspect.signature(function).parameters
+        return tuple(parameters[name].default for name in names)
+
+    halves = "iterations", "image_updates", "fit_iterations", "start_iterations", "start_fit", "optimiser"
+    assert defaults(networks.diprecon, *halves) == (100, 2, 10, 60, 300, "lbfgs")
+    assert defaults(ConstrainedReconstruction, *halves[1:-1]) == (2, 10, 60, 300)
+    assert defaults(DIPRecon, "optimiser") == ("lbfgs",)
+    assert defaults(networks.MAPEMNet, "unrolls", "steps") == (8, 2)
+    bcd_net = networks.BCDNet()
+    assert (bcd_net.dimensions, bcd_net.filters, bcd_net.size, bcd_net.layers) == (3, 78, 3, 30)
 
 
 # ---- the command, and what is stored -----------------------------------------------------------------------------

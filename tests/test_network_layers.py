@@ -214,6 +214,9 @@ def test_projection_layers_are_the_operator():
     )
     assert forward.compute_output_spec(keras.KerasTensor((None, *SHAPE, 1))).shape == (None, 2, 3, 4)
     assert back.compute_output_spec(keras.KerasTensor((None, 2, 3, 4))).shape == (None, *SHAPE, 1)
+    of_slices = networks.ForwardProjection(MatrixOperator(M, (1, 6, 5), (2, 3, 4)), dtype="float64")
+    found = ops.convert_to_numpy(of_slices(tensor(x.reshape(3, 6, 5, 1))))
+    np.testing.assert_allclose(found, (x.reshape(3, 30) @ M.T).reshape(3, 2, 3, 4), rtol=1e-12)
 
 
 @functools.cache
@@ -242,6 +245,26 @@ def test_slices_go_without_the_axis_z_and_agree_with_mlem():
         y, A = kept[number]
         expected = pt.mlem(y, A, iterations=1, start=4 * start[k, None, :, :, 0]) / 4
         np.testing.assert_allclose(out[k, None, :, :, 0], expected, rtol=1e-5)
+
+
+def test_a_batch_of_slices_is_one_projection_each_way(monkeypatch):
+    """Of scans that share a projector, whose stored matrix is much faster at several at once."""
+    scans, kept = slab()
+    projector, calls = kept[0][1].projector, []
+    for way in ("_forward_many", "_adjoint_many"):
+        whole = getattr(projector, way)
+        monkeypatch.setattr(projector, way, lambda a, way=way, whole=whole: calls.append((way, len(a))) or whole(a))
+    layer = networks.EMStep(scans, scale=4.0)
+    start = np.random.default_rng(5).random((6, 13, 9, 1), dtype=np.float32) + 0.5
+    numbers = np.array([[1], [0], [0], [1], [1], [0]], np.int32)  # (batch, 1) as well as (batch,)
+    whole = ops.convert_to_numpy(layer(start, numbers))
+    assert calls == [("_forward_many", 6), ("_adjoint_many", 6)]
+    for k in range(6):
+        one = ops.convert_to_numpy(layer(start[k : k + 1], numbers[k]))
+        np.testing.assert_allclose(whole[k], one[0], rtol=1e-5)
+    calls.clear()
+    value_and_gradients(lambda x: ops.sum(layer(x, numbers[:, 0], training=True)), start)
+    assert sorted(calls) == 2 * [("_adjoint_many", 6)] + 2 * [("_forward_many", 6)]
 
 
 def test_map_em_step_agrees_with_map_em():

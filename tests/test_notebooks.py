@@ -26,6 +26,7 @@ LIMIT = 60  # seconds for a cell that names no other limit by a tag limit=SECOND
 # GB that a lesson holds itself. The files of TensorFlow and the other libraries come to it, 0.45 GB and more: they are
 # not counted, since Linux maps them in pieces whose size depends on who wrote them, and may drop them at any time.
 MOST_MEMORY = 1.05
+LONG_WAIT = 25  # seconds that a cell may take without a word before it; the machine may have other work
 LONGEST_CELL = 20  # lines of code; more wants to be a function of the library
 LONG_RUNS = re.compile(r"^(long|measure) = False$", re.MULTILINE)  # what a reader may switch on
 
@@ -198,6 +199,7 @@ def run_notebooks(*paths, folder, keep=None, read=None):
                 start = time.perf_counter()
                 client.execute_cell(cell, index)
                 seconds[-1].append(time.perf_counter() - start)
+                cell.metadata["pettutor_seconds"] = seconds[-1][-1]
             if keep:
                 keep_executed(path, notebook, keep)
             if read is not None:
@@ -232,6 +234,8 @@ def test_lesson(paths, tmp_path, monkeypatch):
     most = 2 * MOST_MEMORY if os.environ.get("PETTUTOR_LONG") else MOST_MEMORY  # long runs are not for a class
     assert memory <= most, f"the kernel held {memory:.2f} GB of its own, expected at most {most} GB"
     assert not blank, f"cells that show a figure have none: {blank}"
+    waits = [source for notebook in notebooks for source in waits_unannounced(notebook)]
+    assert not waits, f"cells that take more than {LONG_WAIT} s, without a word about it before: {waits}"
     for path, seconds in zip(paths, times, strict=True):
         where = path.relative_to(NOTEBOOKS)
         print(f"{where}: {sum(seconds):.1f} s in {len(seconds)} cells, the longest {max(seconds, default=0):.1f} s")
@@ -269,17 +273,41 @@ def test_cells_are_short(path):
         assert len(lines) <= LONGEST_CELL, f"code cell {number}: {len(lines)} lines, expected at most {LONGEST_CELL}"
 
 
+def announced(notebook):
+    """Its code cells, each with whether the text before it says how long it takes."""
+    words = ""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            words = cell.source
+        else:
+            yield cell, re.search(r"(\d+|few|half a|ten|twenty|thirty) (seconds|minutes?)", words) is not None
+
+
+def waits_unannounced(notebook):
+    """Sources of the cells that took long, with nobody told."""
+    return [
+        cell.source
+        for cell, told in announced(notebook)
+        if cell.metadata.get("pettutor_seconds", 0) > LONG_WAIT and not told
+    ]
+
+
+def test_a_wait_that_nobody_told_of_is_found():
+    text, code = nbformat.v4.new_markdown_cell, nbformat.v4.new_code_cell
+    cells = [text("It takes 20 seconds."), code("a"), text("Next."), code("b"), code("c")]
+    for cell, seconds in zip([cells[1], *cells[3:]], (LONG_WAIT + 1, LONG_WAIT + 1, 1), strict=True):
+        cell.metadata["pettutor_seconds"] = seconds
+    assert waits_unannounced(nbformat.v4.new_notebook(cells=cells)) == ["b"]
+
+
 def test_a_long_cell_is_announced():
     """Cells that may take more than a minute are tagged; the text before them says how long they usually take."""
     found = []
     for path in (path for paths in lessons() for path in paths):
-        words = ""
-        for cell in nbformat.read(path, as_version=4).cells:
-            if cell.cell_type == "markdown":
-                words = cell.source
-            elif any(tag.startswith("limit=") for tag in cell.metadata.get("tags", ())):
-                found.append((path.stem, bool(re.search(r"(\d+|few|half a) (seconds|minutes?)", words))))
-    assert len(found) >= 6 and all(announced for _, announced in found), found
+        for cell, told in announced(nbformat.read(path, as_version=4)):
+            if any(tag.startswith("limit=") for tag in cell.metadata.get("tags", ())):
+                found.append((path.stem, told))
+    assert len(found) >= 6 and all(told for _, told in found), found
 
 
 def test_long_runs_are_switched_on_where_there_are_some(monkeypatch):

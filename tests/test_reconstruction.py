@@ -55,6 +55,24 @@ def test_record_holds_the_poisson_likelihood():
     by_hand = sum(m * np.log(e) - e for m, e in zip(y.ravel(), expected.ravel(), strict=True))
     assert record.log_likelihood == [pytest.approx(by_hand)]
     assert record.seconds[0] > 0
+    assert pt.log_likelihood(y, A, np.ones(A.in_shape), background=0.5) == pytest.approx(by_hand)
+
+
+def test_the_likelihood_of_an_image_is_the_one_that_a_record_holds():
+    A, y = problem(dtype=np.float64)
+    A.background = 0.2 + np.random.default_rng(2).random(A.out_shape)
+    s = 2 * A.T(np.ones(A.out_shape))  # list mode: the scanner could have seen more than the lines that A holds
+    image = np.random.default_rng(3).random(A.in_shape)
+    for more in ({}, {"background": 0.7 + 0 * y}, {"sensitivity": s}):
+        record = pt.Record()
+        pt.mlem(y, A, iterations=1, start=image, record=record, **more)
+        assert pt.log_likelihood(y, A, image, **more) == pytest.approx(record.log_likelihood[0], rel=1e-12)
+    with pytest.raises(ValueError, match="image: expected values >= 0"):
+        pt.log_likelihood(y, A, image - 1)
+    with pytest.raises(ValueError, match="image: expected shape"):
+        pt.log_likelihood(y, A, image[0])
+    with pytest.raises(TypeError, match=r"the counts come first, then the operator"):
+        pt.log_likelihood(A, y, image)
 
 
 def test_resume_is_one_long_run_bit_for_bit():

@@ -34,6 +34,9 @@ def test_equal_updates_and_equal_time():
     longer = trained.query("budget == 'time'")
     assert (longer["updates"] <= longer["network"].map(regimes.UPDATES_IN_EQUAL_TIME) * regimes.UPDATES).all()
     assert (longer["updates"] > regimes.UPDATES).all()
+    unrolled = equal[equal["network"].isin(["em_net", "mapem_net"])]["seconds"].median()
+    seconds = longer.groupby("network")["seconds"].median()
+    assert 0.85 < seconds["unet"] / unrolled < 1.15 and 0.55 < seconds["ced"] / unrolled < 0.8
 
 
 def test_jobs_differ_in_what_they_say_only():

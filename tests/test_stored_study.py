@@ -8,7 +8,10 @@ import pytest
 import yaml
 
 import pettutor as pt
-from pettutor.networks.training.stored_weights import record_path
+from pettutor.course import keep, stored
+from pettutor.networks.backend import choose_backend
+from pettutor.networks.training.stored_weights import record_path, stored_networks
+from pettutor.study.network_methods import digest
 
 INVENTED = 0.15  # of the activity: as much may differ where no MR is seen, by smoothing alone
 BASELINES = ("MLEM", "MLEM + Gaussian", "OSEM", "quadratic MAP", "relative difference MAP", "Bowsher MAP", "kernel EM")
@@ -32,6 +35,40 @@ def test_stored_curves_are_means_of_the_stored_rows(name):
     assert curves.set_index(keys)["crc_error"].loc[spread.index].to_numpy() == pytest.approx(
         spread, rel=1e-3, nan_ok=True
     )
+
+
+def test_trained_networks_in_the_stored_studies_are_those_that_the_package_has():
+    """Else a table shows what no user's network does: after training anew, the studies with it are run anew."""
+    made_with = json.loads(stored.MADE_WITH.read_text(encoding="utf-8"))
+    assert sorted(made_with) == STUDIES
+    checked = set()
+    for study, record in made_with.items():
+        methods = yaml.safe_load(pt.course.study_file(study).read_text(encoding="utf-8"))["methods"]
+        of_package = {name for name, s in methods.items() if "network" in s and "folder" not in s}
+        assert set(record["weights"]) == of_package
+        for network, size, found in record["weights"].values():
+            assert digest(network, size) == found, (study, network, size)
+            checked.add((network, size))
+    assert checked == set(stored_networks())
+
+
+def test_what_a_study_is_made_with_is_kept_with_it(tmp_path, monkeypatch):
+    settings = {"name": "small", "size": "slab", "counts": [2e5], "images": "none", "methods": {
+        "EM": {"algorithm": "mlem", "iterations": 1}, "CED": {"algorithm": "trained_network", "network": "ced"},
+    }}  # fmt: skip
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    study = pt.Study(tmp_path / "small.yaml", out=tmp_path / "results")
+    study.run(workers=0, progress=False)
+    (tmp_path / "made_with.json").write_text('{"another": {"weights": {}}}', encoding="utf-8")
+    for module in (keep, stored):
+        monkeypatch.setattr(module, "FOLDER", tmp_path)
+    monkeypatch.setattr(keep, "MADE_WITH", tmp_path / "made_with.json")
+    keep.store(study.folder)
+    record = json.loads((tmp_path / "made_with.json").read_text(encoding="utf-8"))
+    assert sorted(record) == ["another", "small"]
+    assert record["small"]["weights"] == {"CED": ["ced", "slab", digest("ced", "slab")]}
+    assert record["small"]["backend"] == choose_backend() and record["small"]["versions"]["numpy"] == np.__version__
+    assert len(pd.read_parquet(tmp_path / "small-rows.parquet")) == len(study.region_rows()) > 5
 
 
 def test_a_stored_study_can_be_made_again(tmp_path):

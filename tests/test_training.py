@@ -142,7 +142,11 @@ def test_realisations_differ_in_their_noise_alone(tmp_path):
     assert (difference**2).sum() == pytest.approx(total, rel=0.05)  # Poisson: the variance is the mean
 
 
-def test_processes_make_the_same_scans(scans, folder, tmp_path):
+def test_processes_make_the_same_scans(scans, folder, tmp_path, monkeypatch):
+    def here(*anything):
+        raise AssertionError("simulated in this process")
+
+    monkeypatch.setattr(simulated_scans, "_simulate_group", here)  # the others import it anew
     made = simulate_scans(["mni:0", "mni:2"], SHORT, heights=(20.0,), doses=(2.0,), folder=tmp_path, workers=2)
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(s.path.name for s in made)
     same(made[0], scans[3])
@@ -651,6 +655,52 @@ def test_an_unrolled_network_that_was_interrupted_ends_as_if_it_had_not_been(sca
     assert later.loss == pytest.approx(history.loss, rel=1e-5)
 
 
+KILLED = """
+import sys; sys.path.insert(0, {tests!r})
+import os, numpy as np, pettutor.networks as n, test_training as t
+keras = n.load_keras()
+assert keras.backend.backend() == "jax" and not __import__("jax").config.jax_enable_x64
+scans = t.simulate_scans(["mni:0", "mni:2"], t.SHORT, heights=(0.0,), doses=(0.5,), folder={scans!r}, workers=0)
+
+def trained(seed, **more):
+    keras.utils.set_random_seed(seed)
+    cnn = lambda shape: t.unet(shape, (2, 2), residual=True)
+    model = n.MAPEMNet((128, 128, 1), cnn=cnn, unrolls=1, steps=1, scale=50.0)
+    settings = {{"updates": 4, "batch_size": 1, "round_updates": 2, "learning_rate": 1e-2}}
+    return model, t.train(model, scans[:1], scans[1:], scale=50.0, multipliers={{"raw_kappa": 3.0}}, **settings, **more)
+
+class Dying(t.train_module().tqdm):
+    seen = 0
+    def update(self, n=1):
+        Dying.seen += n
+        if Dying.seen == 3:
+            os._exit(9)
+
+if {dies}:
+    t.train_module().tqdm = Dying
+    trained(0, folder={folder!r})
+resumed, later = trained(77, folder={folder!r})
+print(later.updates, len(later.loss))
+whole, history = trained(0)
+assert later.updates == history.updates == [2, 4], (later.updates, history.updates)
+before = whole.get_weights()
+for one, other in zip(resumed.get_weights(), before, strict=True):
+    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+np.testing.assert_allclose(later.loss, history.loss, rtol=1e-5)
+"""
+
+
+@needs_keras
+@pytest.mark.skipif(not networks.backend._is_installed("jax"), reason="JAX is not installed")
+def test_an_unrolled_network_whose_process_was_killed_goes_on_to_the_same_numbers(tmp_path, folder):
+    """MAPEM-Net on JAX, with its 32 bits: killed in its third update, after the state of the first two was kept."""
+    settings = {"tests": os.path.dirname(__file__), "scans": str(folder), "folder": str(tmp_path)}
+    run_python(KILLED.format(dies=True, **settings), status=9, KERAS_BACKEND="jax")
+    assert any(tmp_path.iterdir())
+    said = run_python(KILLED.format(dies=False, **settings), KERAS_BACKEND="jax")
+    assert said.split("\n")[-1] == "[2, 4] 2"
+
+
 JAX = """
 import sys; sys.path.insert(0, {tests!r})
 import numpy as np, pettutor.networks as n, test_training as t
@@ -783,6 +833,28 @@ def test_a_network_on_volumes_by_slices_has_the_weights_of_that_on_slices():
     for one, other, before in zip(volumes.get_weights(), trained, slices.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
         assert one.shape == before.shape
+
+
+@needs_keras
+@pytest.mark.parametrize("name", ["ced", "em_net"])  # on slices, and one with a CNN by slices in volumes
+def test_a_network_for_volumes_starts_from_the_weights_of_slices(name, tmp_path, monkeypatch):
+    class Enough(Exception):
+        pass
+
+    begun = []
+
+    def stop(chosen, model, *others):
+        begun.append(model.get_weights())
+        raise Enough
+
+    monkeypatch.setattr(command, "simulate_scans", lambda *anything, **settings: [])
+    monkeypatch.setattr(command, "fit", stop)
+    with pytest.raises(Enough):
+        command.run(name, "mini", out=tmp_path, say=lambda words: None)
+    of_slices, untrained = pretrained(name, "slab").model.get_weights(), recipe(name, "mini").build().get_weights()
+    for one, other in zip(begun[0], of_slices, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert any(np.any(one != other) for one, other in zip(untrained, of_slices, strict=True))
 
 
 @needs_keras

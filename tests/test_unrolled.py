@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from processes import run_python
+from registry import MatrixOperator
 from test_network_layers import (
     SHAPE,
     away_from_the_start,
@@ -20,6 +21,7 @@ from test_network_layers import (
     images,
     keras,
     map_reference,
+    matrix,
     ops,
     slab,
     tensor,
@@ -125,26 +127,104 @@ def test_fbsem_net_with_an_identity_is_map_em_towards_its_own_image():
 # ---- gradients ---------------------------------------------------------------------------------------------------
 
 
+def slices_of_dense_scans():
+    """As `dense_scans` with a second kind of grid: one slice, which networks see without the axis z."""
+    rng = np.random.default_rng(1)
+    scans = networks.Scans()
+    for k in range(3):
+        M = matrix(seed=k)
+        y = rng.poisson(10 * M @ rng.random(30)).astype(np.float64).reshape(2, 3, 4)
+        scans.add(y, MatrixOperator(M, (1, 6, 5), (2, 3, 4)), 0.5)
+    return scans
+
+
+@pytest.mark.parametrize("kind", ["one network", "a network each", "slices", "with MR"])
 @pytest.mark.parametrize("name", BUILDERS)
-def test_gradient_through_two_unrolls_against_finite_differences(name):
-    scans, *_ = dense_scans()
+def test_gradient_through_two_unrolls_against_finite_differences(name, kind):
+    shape = (6, 5) if kind == "slices" else SHAPE
+    scans = slices_of_dense_scans() if kind == "slices" else dense_scans()[0]
+    rng = np.random.default_rng(7)
     with float64():
         model = BUILDERS[name](
-            (*SHAPE, 1), cnn=lambda shape: convolution(shape, "random"), unrolls=2, scans=scans, scale=2.5
+            (*shape, 3 if kind == "with MR" else 1),
+            cnn=lambda shape: convolution(shape, "random", seed=None if kind == "a network each" else 0),
+            shared=kind != "a network each",
+            unrolls=2,
+            scans=scans,
+            scale=2.5,
         )
-        numbers, weights = tensor(np.array([2, 1], np.int32)), tensor(images(2, 7))
-        inputs = [model.get_layer("cnn").layers[1].kernel, *(v for v in model.trainable_variables if "raw" in v.name)]
-        assert len(inputs) == 2
+        given = {"scan": tensor(np.array([2, 1], np.int32))}
+        if kind == "with MR":
+            given["mr"] = tensor(rng.random((2, *shape, 2)))
+        weights = tensor(rng.random((2, *shape, 1)))
+        inputs = [v for v in model.trainable_variables if "kernel" in v.path or "raw" in v.path]
+        several = kind == "a network each"
+        assert len(inputs) == (4 if several and name == "em_net" else 3 if several else 2)
 
-        def loss(image, kernel, raw):
-            values = dict(zip([v.path for v in inputs], (kernel, raw), strict=True))
+        def loss(image, *values):
+            values = dict(zip([v.path for v in inputs], values, strict=True))
             pairs = [(v, values.get(v.path, v.value)) for v in model.trainable_variables]
             with keras.StatelessScope(state_mapping=pairs):
-                out = model({"image": image, "scan": numbers}, training=True)
+                out = model({"image": image, **given}, training=True)
             return ops.sum(weights * out**2)
 
-        start = 0.2 + images(2)
+        start = 0.2 + rng.random((2, *shape, 1))
         check_gradients(loss, start, *(ops.convert_to_numpy(v.value).astype(np.float64) for v in inputs))
+
+
+# ---- MR inside ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_mr_channels_come_after_the_image_in_the_order_given(name):
+    """Against plain loops, with a CNN that weighs its channels: 0.5 image + 0.3 first MR - 0.7 second MR."""
+    scans, kept = slab()
+    y, A = kept[1]
+    scale, kappa = 4.0, 0.4
+
+    def weighing(shape):
+        image = keras.Input(shape)
+        layer = keras.layers.Conv2D(1, 1, use_bias=False)
+        model = keras.Model(image, layer(image))
+        layer.kernel.assign(np.array([0.5, 0.3, -0.7], np.float32).reshape(1, 1, 3, 1))
+        return model
+
+    start, *mr = np.random.default_rng(6).random((3, 1, 13, 9), dtype=np.float32)
+    settings = {} if name == "em_net" else {"kappa": kappa}
+    model = BUILDERS[name]((13, 9, 3), cnn=weighing, unrolls=2, scale=scale, **settings)
+    found = networks.reconstruct(model, y, A, start, mr=tuple(mr)) / scale
+
+    def em(x):
+        return pt.mlem(y, A, iterations=1, start=(scale * x).astype(np.float32)) / scale
+
+    s = scans[1].sensitivity
+    rho = kappa * scans[1].mean_sensitivity / scale
+    of_mr = 0.3 * mr[0] - 0.7 * mr[1]
+    x = z = start / scale
+    dual = 0
+    for _ in range(2):
+        if name == "em_net":
+            size = x / np.maximum(s / scans[1].mean_sensitivity, 0.3)
+            x = np.maximum(em(x) - size * (0.5 * x + of_mr), 0)
+        elif name == "fbsem_net":
+            x = map_reference(em(x), s / scale, 0.5 * x + of_mr, rho)
+        else:
+            for _ in range(2):
+                x = map_reference(em(x), s / scale, z - dual, rho)
+            z = 0.5 * (x + dual) + of_mr
+            dual = x + dual - z
+    np.testing.assert_allclose(found, z if name == "mapem_net" else x, rtol=1e-4)
+
+
+def test_mr_of_another_number_of_channels_is_named():
+    scans, kept = slab()
+    y, A = kept[0]
+    model = networks.EMNet((13, 9, 3), cnn=convolution, unrolls=1, scans=scans)
+    start = np.ones((1, 13, 9), np.float32)
+    with pytest.raises(ValueError, match="mr: expected 2 images for this network, got 1"):
+        networks.reconstruct(model, y, A, start, mr=start)
+    with pytest.raises(ValueError, match="mr: expected 2 images for this network, got 3"):
+        networks.reconstruct(model, y, A, start, mr=(start, start, start))
 
 
 # ---- training, files, inputs -------------------------------------------------------------------------------------
@@ -200,6 +280,7 @@ def test_separate_networks_have_weights_of_their_own():
     assert shared.count_params() == 10 + 1
     assert separate.count_params() == 3 * 10 + 1
     assert networks.EMNet((13, 9, 1), cnn=convolution, unrolls=3, shared=False).count_params() == 3 * 11
+    assert networks.FBSEMNet((13, 9, 1), cnn=convolution, unrolls=3, shared=False).count_params() == 3 * 10 + 1
 
 
 @pytest.mark.parametrize("name", BUILDERS)

@@ -91,9 +91,8 @@ pt.volshow({"activity": truth.pet, "T1": truth.t1}, grid=grid, vmins=0, vmaxs=[2
 
 # %%
 def log_likelihood(image):
-    """Σ y log ȳ - ȳ, summed in double precision; gaps (ȳ = 0) say nothing."""
-    expected = A.expected(image).astype(float)
-    return float((y * np.log(np.where(expected > 0, expected, 1)) - expected).sum())
+    """Σ y log ȳ - ȳ with ȳ = A x + r, summed in double precision; gaps (ȳ = 0) say nothing."""
+    return pt.log_likelihood(y, A, image)
 
 
 frames = {}

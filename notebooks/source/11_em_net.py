@@ -414,8 +414,7 @@ def unroll(x, unrolls):
 
 
 def log_likelihood(image):
-    expected = A.expected(image).astype(float)
-    return float((y * np.log(np.where(expected > 0, expected, 1)) - expected).sum())
+    return pt.log_likelihood(y, A, image)
 
 
 unrolled, added = unroll(start, 8)

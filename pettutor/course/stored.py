@@ -9,6 +9,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "studies"
 STEP_COSTS = FOLDER / "step_costs.json"
+MADE_WITH = FOLDER / "made_with.json"  # date, versions, backend and weights that each stored study was made with
 
 
 def study_file(name="baselines"):

@@ -66,6 +66,8 @@ _ELSEWHERE = {
     "stored_networks": "training.stored_weights",
     "train": "training.train",
     "train_slicewise": "training.slicewise",
+    "use_all_devices": "training.options",
+    "use_one_device": "training.options",
 }
 
 __all__ = [

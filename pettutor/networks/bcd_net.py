@@ -1,9 +1,7 @@
 """BCD-Net: learnt convolutional denoisers and MAP-EM in turn, trained one layer after the other."""
 
 import contextlib
-import hashlib
 import io
-import json
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -13,8 +11,15 @@ from tqdm.auto import tqdm
 
 from pettutor.arrays import array_module, check_array, find_cupy, is_cupy, to_numpy
 from pettutor.networks.backend import load_keras
-from pettutor.networks.training.bcd_files import read_network, write_network
-from pettutor.networks.training.bcd_training import BCDRecord, LayerTraining, ScanInTraining, check_group, check_whole
+from pettutor.networks.training.bcd_files import read_checkpoint, read_network, write_network
+from pettutor.networks.training.bcd_training import (
+    BCDRecord,
+    LayerTraining,
+    ScanInTraining,
+    check_group,
+    check_whole,
+    key_of_training,
+)
 from pettutor.reconstruction import Record, map_em
 from pettutor.reconstruction.inputs import check_number
 from pettutor.reconstruction.priors import Reference, strength
@@ -181,6 +186,7 @@ class BCDNet:
         batch_size=None,
         planes=8,
         seed=0,
+        patience=None,
         checkpoint=None,
         callback=None,
         progress=False,
@@ -197,7 +203,7 @@ class BCDNet:
         starts, truths : lists of float32 (z, y, x), activity
             A start image, such as a short MLEM, and the truth of every scan. All of one shape.
         validation : (scans, starts, truths), optional
-            Scans of other subjects: only looked at, for the record.
+            Scans of other subjects, for the record and for ``patience``.
         epochs : int
             For every layer.
         batch_size : int, optional
@@ -206,6 +212,9 @@ class BCDNet:
             Of a block, in 3-D. A block sees the planes beside it: how volumes are cut only changes the order of steps.
         seed : int
             Draws the order of the slices or blocks.
+        patience : int, optional
+            Training ends after so many layers without a lower validation error, and the layers after the best one are
+            dropped; the record keeps their numbers. Default: all layers are trained and kept.
         checkpoint : path, optional
             Written after every layer. Where it is there already, training goes on after its layers, and ends with the
             same numbers as a training that was never interrupted.
@@ -221,7 +230,8 @@ class BCDNet:
         Raises
         ------
         TypeError, ValueError
-            Data that do not fit each other; a checkpoint of another training, or another file.
+            Data that do not fit each other; patience without validation; a checkpoint of another training, or another
+            file.
         """
         epochs = check_whole(epochs, "epochs")
         batch_size = {2: 8, 3: 1}[self.dimensions] if batch_size is None else check_whole(batch_size, "batch_size")
@@ -229,7 +239,10 @@ class BCDNet:
         groups = {"training": check_group("training", scans, starts, truths)}
         if validation is not None:
             groups["validation"] = check_group("validation", *validation)
-        key = self._key(groups, epochs, batch_size, planes, seed)
+        elif patience is not None:
+            raise ValueError(f"patience: expected validation scans with it, got patience={patience!r} without")
+        patience = None if patience is None else check_whole(patience, "patience")
+        key = key_of_training(self._config() | {"layers": None}, groups, epochs, batch_size, planes, seed)
         images = {name: [s.start for s in group] for name, group in groups.items()}
         self.weights, self.record = [], BCDRecord()
         if checkpoint is None or not Path(checkpoint).exists():
@@ -241,6 +254,8 @@ class BCDNet:
         for layer in tqdm(
             todo, desc="BCD-Net", disable=not progress, unit="layer", initial=todo.start - 1, total=self.layers
         ):
+            if patience is not None and len(self.weights) - self.record.best_layer >= patience:
+                break
             begin = time.perf_counter()
             weights, loss = training.train(
                 [to_numpy(x) / np.float32(self.scale) for x in images["training"]],
@@ -260,6 +275,8 @@ class BCDNet:
                 write_network(checkpoint, self._words() | {"key": key}, self.weights, **kept)
             if callback is not None:
                 callback(layer, self.record)
+        if patience is not None:
+            del self.weights[max(self.record.best_layer, 1) :]
         return self
 
     def _note(self, groups, images):
@@ -267,15 +284,6 @@ class BCDNet:
             pairs = zip(images[name], group, strict=True)
             squares = [np.mean((to_numpy(x) - s.truth) ** 2, dtype="float64") for x, s in pairs]
             getattr(self.record, name).append(float(np.sqrt(np.mean(squares))))
-
-    def _key(self, groups, *settings):
-        """What a training consists of, in one short word: a checkpoint of another one is refused."""
-        digest = hashlib.sha256(json.dumps([self._config() | {"layers": None}, settings], default=str).encode())
-        for group in groups.values():
-            for scan in group:
-                for array in (scan.prompts, scan.start, scan.truth, scan.sensitivity):
-                    digest.update(np.ascontiguousarray(to_numpy(array)).tobytes())
-        return digest.hexdigest()[:16]
 
     # ---- files ---------------------------------------------------------------------------------------------------
 
@@ -318,14 +326,7 @@ class BCDNet:
 
     def _resume(self, path, key, images):
         """Take layers and record over from a checkpoint; returns the images after its layers."""
-        words, weights, arrays = read_network(path)
-        if words.get("key") != key:
-            raise ValueError(
-                f"checkpoint: expected one of this training, got that of another (other scans, settings or seed): "
-                f"{path}"
-            )
-        if len(weights) > self.layers:
-            raise ValueError(f"checkpoint: expected at most {self.layers} layers, got {len(weights)}: {path}")
+        words, weights, arrays = read_checkpoint(path, key, self.layers)
         self.weights, self.record = weights, BCDRecord(**words["record"])
         return {
             name: [array_module(old).asarray(new) for old, new in zip(group, arrays[f"image_{name}"], strict=True)]

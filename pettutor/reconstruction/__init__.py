@@ -5,6 +5,7 @@ from pettutor.reconstruction.dictionary import Dictionary, PatchCode, learn_dict
 from pettutor.reconstruction.dictionary_map import dictionary_map
 from pettutor.reconstruction.kernel_em import kernel_em
 from pettutor.reconstruction.kernel_matrix import KernelMatrix, mr_kernel
+from pettutor.reconstruction.likelihood import log_likelihood
 from pettutor.reconstruction.map_em import map_em
 from pettutor.reconstruction.mlem import mlem
 from pettutor.reconstruction.osem import osem
@@ -27,6 +28,7 @@ __all__ = [
     "gaussian_at_noise",
     "kernel_em",
     "learn_dictionary",
+    "log_likelihood",
     "map_em",
     "mlem",
     "mr_kernel",

@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
+from pettutor.networks.backend import choose_backend
 from pettutor.study import tables
 from pettutor.study.cell import versions
 from pettutor.study.columns import define
 from pettutor.study.config import read
 from pettutor.study.lock import locked
+from pettutor.study.network_methods import NETWORK_CLASSES
 from pettutor.study.plan import cells_of
 from pettutor.study.runner import run_cells
 from pettutor.study.storage import Store
@@ -27,6 +29,11 @@ PACKAGES = (
     "scikit-image",
     "cupy-cuda12x",
     "cupy-cuda13x",
+    "keras",
+    "tensorflow",
+    "tensorflow-cpu",
+    "jax",
+    "torch",
 )
 
 
@@ -153,6 +160,7 @@ class Study:
             "cells": {"computed": summary.computed, "earlier": summary.earlier, "failed": len(summary.failed),
                       "waiting": summary.waiting},
             "versions": versions() | _installed(),
+            "backend": self._backend(),
             **here,
         }  # fmt: skip
         settings = self.configuration.model_dump(mode="json")
@@ -160,6 +168,14 @@ class Study:
             {"name": self.name, "seed": self.configuration.seed, "settings": settings, "runs": [*runs, run]}, indent=1
         )
         store.write_text("provenance.json", text + "\n")
+
+    def _backend(self):
+        """Keras's, where networks are in the study: other backends draw other first weights from the same seed."""
+        networks = any(isinstance(method, NETWORK_CLASSES) for method in self.configuration.methods.values())
+        try:
+            return choose_backend() if networks else None
+        except ImportError:  # workers elsewhere have it
+            return None
 
     @property
     def table(self):

@@ -136,6 +136,9 @@ def reconstruct(model, prompts, A, start, *, mr=None, background=None):
         raise ValueError(f"mr: expected {'an image' if 'mr' in names else 'none'} for this network")
     if mr is not None:
         channels = mr if isinstance(mr, tuple | list) else (mr,)
+        expected = model.inputs[names.index("mr")].shape[-1]
+        if len(channels) != expected:
+            raise ValueError(f"mr: expected {expected} images for this network, got {len(channels)}")
         stacked = [check_array(m, "mr", shape=A.in_shape).reshape(1, *shape) for m in channels]
         inputs["mr"] = np.stack(stacked, axis=-1)
     layers = [layer for layer in model._flatten_layers() if isinstance(layer, ScanLayer)]

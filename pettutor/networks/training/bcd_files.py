@@ -47,3 +47,21 @@ def read_network(path):
     except (OSError, EOFError, KeyError, TypeError, AttributeError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: expected the file of a BCD-Net, got another or a damaged one ({error})") from error
     return words, weights, arrays
+
+
+def read_checkpoint(path, key, layers):
+    """As `read_network`, of a checkpoint that belongs to the training ``key`` and has no more than ``layers``.
+
+    Raises
+    ------
+    ValueError
+        It is that of another training, or has more layers; and as in `read_network`.
+    """
+    words, weights, arrays = read_network(path)
+    if words.get("key") != key:
+        raise ValueError(
+            f"checkpoint: expected one of this training, got that of another (other scans, settings or seed): {path}"
+        )
+    if len(weights) > layers:
+        raise ValueError(f"checkpoint: expected at most {layers} layers, got {len(weights)}: {path}")
+    return words, weights, arrays

@@ -1,10 +1,12 @@
 """Training one layer of BCD-Net: a convolutional denoiser, three learning rates."""
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from pettutor.arrays import array_module, check_array
+from pettutor.arrays import array_module, check_array, to_numpy
 from pettutor.networks.backend import load_keras
 
 # Published; Adam's other numbers are the usual ones.
@@ -26,6 +28,11 @@ class BCDRecord:
     validation: list = field(default_factory=list)
     loss: list = field(default_factory=list)
     seconds: list = field(default_factory=list)
+
+    @property
+    def best_layer(self):
+        """The first layer with the least validation error; 0 is the start images."""
+        return int(np.argmin(self.validation))
 
 
 class LayerTraining:
@@ -168,6 +175,16 @@ def check_group(name, scans, starts, truths):
         check_array(truth, f"{name}, truth {number}", shape=shape)
         group.append(ScanInTraining(prompts, A, start, truth))
     return group
+
+
+def key_of_training(config, groups, *settings):
+    """What a training consists of, in one short word: a checkpoint of another one is refused."""
+    digest = hashlib.sha256(json.dumps([config, settings], default=str).encode())
+    for group in groups.values():
+        for scan in group:
+            for array in (scan.prompts, scan.start, scan.truth, scan.sensitivity):
+                digest.update(np.ascontiguousarray(to_numpy(array)).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def check_whole(value, name):

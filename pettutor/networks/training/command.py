@@ -124,12 +124,12 @@ def fit_greedily(chosen, network, training, validation, limits, state, resume, p
 
     network.fit(
         *data(training), validation=data(validation), epochs=int(chosen.epochs), batch_size=chosen.batch_size,
-        seed=chosen.seed, checkpoint=checkpoint, progress=progress,
+        seed=chosen.seed, patience=chosen.patience, checkpoint=checkpoint, progress=progress,
     )  # fmt: skip
-    record = network.record
+    record, layers = network.record, len(network.weights)
     return asdict(record), (
-        f"trained: {len(network.weights)} layers in {sum(record.seconds):.0f} s; root mean square error on the "
-        f"validation subject {record.validation[0]:.2f} before, {record.validation[-1]:.2f} after"
+        f"trained: {layers} layers in {sum(record.seconds):.0f} s; root mean square error on the "
+        f"validation subject {record.validation[0]:.2f} before, {record.validation[layers]:.2f} after"
     )
 
 

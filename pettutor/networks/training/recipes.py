@@ -37,7 +37,7 @@ class Recipe:
     scale : activity that the network sees as 1.
     minutes : wall-clock limit instead of the epochs, where there is one.
     epochs, learning_rate, batch_size, multipliers, patience, round_updates : of `train`; `BCDNet.fit` takes the batch
-        size, and the epochs for every layer.
+        size, the epochs for every layer, and the patience in layers.
     seed : of the weights' start and the order of the examples; the scans have their own.
     mr_spots : of `train`.
     by_slices : whether a network on volumes has a CNN on slices, see `as_volumes`.
@@ -165,7 +165,7 @@ _SLAB = (
     Recipe("mapem_net", "slab", multipliers={"raw_kappa": 10.0}, minutes=20, **_UNROLLED_TRAINING),
     Recipe("fbsem_net", "slab", multipliers={"raw_kappa": 10.0}, minutes=15, **_UNROLLED_TRAINING),
     # greedy: so many epochs for every layer; it starts where the unrolled networks do
-    Recipe("bcd_net", "slab", scans=UNROLLED, options={"layers": 10}, epochs=10, patience=None, stored=True),
+    Recipe("bcd_net", "slab", scans=UNROLLED, options={"layers": 10}, epochs=10, patience=2, stored=True),
 )  # fmt: skip
 
 
