@@ -450,9 +450,15 @@ def test_layers_say_what_is_missing():
     numbers = np.zeros(1, np.int32)
     for layer in (networks.EMStep(), networks.MAPEMStep(), networks.GradientStep()):
         arguments = [images(1, dtype=np.float32)] * (1 if isinstance(layer, networks.EMStep) else 2)
-        with pytest.raises(Exception, match=r"attach\(model, scans\)"):
+        with pytest.raises(ValueError, match=r"attach\(model, scans\)"):
             layer(*arguments, numbers)
-    with pytest.raises(Exception, match=r"attach\(model, operator=A\)"):
+        networks.attach(layer, dense_scans(np.float32)[0])
+        other = [image[:, :, :, :3] for image in arguments]
+        with pytest.raises(ValueError, match=r"expected images of \(2, 3, 5\) \(the scans'\), got \(2, 3, 3\)"):
+            layer(*other, numbers)
+        with pytest.raises(ValueError, match=r"expected images of \(2, 3, 5\) \(the scans'\), got \(1, 3, 5\)"):
+            layer(*(image[:, 0] for image in arguments), numbers)
+    with pytest.raises(ValueError, match=r"attach\(model, operator=A\)"):
         networks.ForwardProjection()(images(1, dtype=np.float32))
     for settings, message in (({"scale": 0}, "scale: expected an activity > 0"), ({"kappa": -1}, "kappa: expected")):
         with pytest.raises(ValueError, match=message):

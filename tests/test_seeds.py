@@ -5,7 +5,7 @@ import json
 import pytest
 from backends import needs_keras
 
-from pettutor.networks.training import seeds
+from pettutor.networks.training import keep, seeds
 from pettutor.networks.training.command import run
 from pettutor.networks.training.recipes import BUILDERS, recipe
 from pettutor.networks.training.stored_weights import FOLDER, record_path
@@ -29,9 +29,12 @@ def test_each_is_trained_for_as_many_updates_as_the_stored_one(asked, tmp_path):
     assert sum(options["updates"] is None for _, _, options in asked) == 2  # CED and BCD-Net end by their epochs
 
 
-def test_those_that_are_named(asked, tmp_path):
+def test_those_that_are_named(asked, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(keep, "choose_backend", lambda: "tensorflow")
     seeds.main(tmp_path, "1", ["MAPEM-Net", "unet"])
     assert [name for name, _, _ in asked] == ["mapem_net", "unet"]
+    (said,) = capsys.readouterr().out.strip().split("\n")  # the U-Net was trained on TensorFlow
+    assert said.startswith("mapem_net at slab: stored from a training on PyTorch, ") and "KERAS_BACKEND=torch" in said
     with pytest.raises(ValueError, match="seed: expected another than that of the stored ced, got 0"):
         seeds.main(tmp_path, "0", ["ced"])
 

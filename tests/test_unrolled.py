@@ -1,6 +1,6 @@
 """EM-Net, MAPEM-Net and FBSEM-Net: the algorithms they are when untrained, gradients through unrolls, training, files.
 
-`test_network_backends.py` runs this file once more on JAX and PyTorch.
+`test_network_backends.py` runs some of it once more on JAX and PyTorch.
 """
 
 import contextlib

@@ -210,7 +210,10 @@ class ScanLayer(PhysicsLayer):
 
     def em_image(self, image, scan, training):
         """``x_EM = x ⊙ E(x)`` and the sensitivity over its mean, both like the image."""
-        self._needed()  # said here: what a callback says comes wrapped in the framework's own error
+        in_shape = self._needed().in_shape  # said here: what a callback says comes wrapped in the framework's own error
+        known = tuple(image.shape[1:-1]) if len(image.shape) == 5 else (1, *image.shape[1:-1])
+        if in_shape is not None and None not in known and known != tuple(in_shape):
+            raise ValueError(f"layer {self.name!r}: expected images of {in_shape} (the scans'), got {known}")
         shape = ops.shape(image)
         # rank 4 is (batch, y, x, 1), a slice each; rank 5 is (batch, z, y, x, 1)
         volume = (shape[0], 1, *shape[1:-1]) if len(shape) == 4 else shape[:-1]

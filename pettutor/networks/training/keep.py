@@ -12,6 +12,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from pettutor.networks.backend import choose_backend
 from pettutor.networks.training.bowsher import stored_bowsher
 from pettutor.networks.training.command import run
 from pettutor.networks.training.recipes import BASELINE_ITERATIONS, RECIPES
@@ -25,6 +26,7 @@ from pettutor.networks.training.stored_weights import (
 )
 
 LARGEST = 1_000_000  # bytes of one network's weights
+SHOWN = {"tensorflow": "TensorFlow", "torch": "PyTorch", "jax": "JAX"}
 
 
 def keep(name, size, folder):
@@ -74,8 +76,18 @@ def as_markdown(size="slab"):
 
 def backend_of(record):
     """Name of the Keras backend that a network was trained on."""
-    names = {"tensorflow": "TensorFlow", "torch": "PyTorch", "jax": "JAX"}
-    return next(shown for name, shown in names.items() if any(key.startswith(name) for key in record["versions"]))
+    return next(shown for name, shown in SHOWN.items() if any(key.startswith(name) for key in record["versions"]))
+
+
+def say_another_backend(name, size):
+    """Print a line where the stored network was trained on another backend than the one that would train it now."""
+    if (name, size) not in stored_networks():
+        return
+    before = backend_of(json.loads(record_path(name, size).read_text(encoding="utf-8")))
+    if before != SHOWN[choose_backend()]:
+        variable = next(key for key, shown in SHOWN.items() if shown == before)
+        print(f"{name} at {size}: stored from a training on {before}, which draws other first weights than "
+              f"{SHOWN[choose_backend()]} from the same seed; KERAS_BACKEND={variable} draws those")  # fmt: skip
 
 
 def is_kept(name, size, folder):
@@ -90,6 +102,7 @@ def main(folder, names=()):
         if not recipe.stored or (names and name not in names):
             continue
         if not is_kept(name, size, folder):
+            say_another_backend(name, size)
             run(name, size, out=folder, updates=recorded_updates(recipe), resume=True)
             keep(name, size, folder)
         print(f"kept in {weights_path(name, size)}\n")

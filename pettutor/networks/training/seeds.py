@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from pettutor.networks.training.command import run
+from pettutor.networks.training.keep import say_another_backend
 from pettutor.networks.training.recipes import plain_name
 from pettutor.networks.training.stored_weights import pretrained, recorded_updates, stored_networks
 
@@ -50,6 +51,7 @@ def train_again(name, seed, folder, size="slab", **options):
 def main(folder, seed, names=()):
     """Train networks again with a seed; all that are stored at slab, where no names are given."""
     for name in map(plain_name, names or [name for name, size in stored_networks() if size == "slab"]):
+        say_another_backend(name, "slab")
         train_again(name, int(seed), folder)
 
 
