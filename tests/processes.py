@@ -8,12 +8,12 @@ import sys
 QUICK_COMPILATION = "--xla_backend_optimization_level=0"
 
 
-def run_python(code, status=0, **environment):
+def run_python(code, status=0, timeout=120, **environment):
     """What the code prints; it is expected to end with ``status``."""
     if environment.get("KERAS_BACKEND") == "jax":
         environment = {"XLA_FLAGS": QUICK_COMPILATION} | environment
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=os.environ | environment
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=timeout, env=os.environ | environment
     )
     assert done.returncode == status, done.stderr
     return done.stdout.strip()

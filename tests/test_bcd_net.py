@@ -373,6 +373,8 @@ def test_patience_with_nothing_gained_keeps_one_layer(monkeypatch):
     scripted(monkeypatch, 1.0, 2.0, 3.0)
     network = fitted(epochs=1, patience=2)
     assert network.record.validation == [1.0, 2.0, 3.0] and len(network.weights) == 1
+    scripted(monkeypatch, 3.0, 2.0, np.nan, np.nan)
+    assert len(fitted(epochs=1, patience=2).weights) == 1  # what is no number is not the best
     scripted(monkeypatch, 3.0, 2.0, 1.5, 1.0)
     assert len(fitted(epochs=1, patience=1).weights) == 3  # it went on getting better: all of them
 

@@ -1,6 +1,7 @@
 """The house: floors of the imports, and a light start."""
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -341,8 +342,16 @@ def test_ci_installs_by_sudo_where_it_is_not_root(ci, bin, user, by):
     assert log.read_text().splitlines() == [f"{by} update", f"{by} install"]
 
 
-def demo_that_makes(seconds=90, megabytes=1500):
-    results = f'{{"seconds": {{"total": {seconds}}}, "peak_memory_mb": {megabytes}}}'
+def demo_that_makes(seconds=90, megabytes=1500, mapem_net=None):
+    """A command that writes the files of the demo, with the NRMSE that the README tells."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (images,), (bowsher,) = (
+        re.findall(rf"^\| {start}.* \| (.*) \|$", readme, re.M) for start in ("its NRMSE on a", "the same without a")
+    )
+    numbers = [float(part.split()[0]) for part in (*images.split(" / "), bowsher)]
+    values = dict(zip(("mlem", "gaussian", "ced", "mapem_net", "diprecon", "bowsher"), numbers, strict=True))
+    values["mapem_net"] = mapem_net or values["mapem_net"]
+    results = json.dumps({"seconds": {"total": seconds}, "peak_memory_mb": megabytes, "measures": [{"values": values}]})
     files = 'for f in report.html figure.png; do echo . >"$3/$f"; done'
     return f"""mkdir "$3"; {files}; echo '{results}' >"$3/results.json\""""
 
@@ -361,9 +370,10 @@ TOO_MUCH = "the demo: expected at most 480 s and 1700 MB"
         (f"{MAKE_ALL}; exit 3", "pettutor demo", ""),
         (demo_that_makes(megabytes=1701), "pettutor demo", TOO_MUCH),
         (demo_that_makes(seconds=481), "pettutor demo", TOO_MUCH),
+        (demo_that_makes(mapem_net=36.9), "pettutor demo", "the demo: expected the NRMSE that the README tells"),
         (MAKE_ALL, "pettutor lab", "ends in 'pettutor demo'"),
     ],
-    ids=["whole", "no figure", "empty report", "no results", "exit code", "memory", "time", "another command"],
+    ids=["whole", "no figure", "empty report", "no results", "exit code", "memory", "time", "error", "another command"],
 )
 def test_ci_runs_the_demo(ci, pettutor, command, words):
     assert re.search(r"^step .* demo$", ci.steps, re.M)
@@ -372,7 +382,8 @@ def test_ci_runs_the_demo(ci, pettutor, command, words):
     executable(ci.folder / "pettutor", f'echo "called with $*"; {pettutor}')
     executable(ci.folder / "python", f'exec {sys.executable} "$@"')
     code = (
-        f'mkdir -p "$work/clone/.venv/bin"; ln -s {ci.folder}/pettutor {ci.folder}/python "$work/clone/.venv/bin"\ndemo'
+        f'mkdir -p "$work/clone/.venv/bin"; ln -s {ci.folder}/pettutor {ci.folder}/python "$work/clone/.venv/bin"\n'
+        f'cp {ci.folder}/README.md "$work/clone"\ndemo'
     )
     done = ci(code)
     assert (done.returncode == 0) == (pettutor == MAKE_ALL and command == "pettutor demo"), done

@@ -26,7 +26,7 @@ LIMIT = 60  # seconds for a cell that names no other limit by a tag limit=SECOND
 # GB that a lesson holds itself. The files of TensorFlow and the other libraries come to it, 0.45 GB and more: they are
 # not counted, since Linux maps them in pieces whose size depends on who wrote them, and may drop them at any time.
 MOST_MEMORY = 1.05
-LONG_WAIT = 25  # seconds that a cell may take without a word before it; the machine may have other work
+LONG_WAIT = 60  # seconds that a cell may take without a word before it; the machine may have other work
 LONGEST_CELL = 20  # lines of code; more wants to be a function of the library
 LONG_RUNS = re.compile(r"^(long|measure) = False$", re.MULTILINE)  # what a reader may switch on
 
@@ -280,7 +280,7 @@ def announced(notebook):
         if cell.cell_type == "markdown":
             words = cell.source
         else:
-            yield cell, re.search(r"(\d+|few|half a|ten|twenty|thirty) (seconds|minutes?)", words) is not None
+            yield cell, re.search(r"(\d+|few|half a|a|one|two|ten|twenty|thirty) (seconds|minutes?)", words) is not None
 
 
 def waits_unannounced(notebook):

@@ -45,7 +45,7 @@ def test_jobs_differ_in_what_they_say_only():
         stored = pt.networks.recipe(job.network)
         assert recipe.seed == job.seed and recipe.subjects.training == stored.subjects.training[: job.subjects]
         assert recipe.scans == stored.scans and recipe.subjects.test == stored.subjects.test
-        changed = {"options", "seed", "subjects", "batch_size", "minutes", "stored"}
+        changed = {"options", "seed", "subjects", "batch_size", "minutes", "patience", "stored"}
         same = {name: getattr(stored, name) for name in changed}
         assert replace(recipe, **same) == stored
 

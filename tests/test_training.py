@@ -695,9 +695,9 @@ np.testing.assert_allclose(later.loss, history.loss, rtol=1e-5)
 def test_an_unrolled_network_whose_process_was_killed_goes_on_to_the_same_numbers(tmp_path, folder):
     """MAPEM-Net on JAX, with its 32 bits: killed in its third update, after the state of the first two was kept."""
     settings = {"tests": os.path.dirname(__file__), "scans": str(folder), "folder": str(tmp_path)}
-    run_python(KILLED.format(dies=True, **settings), status=9, KERAS_BACKEND="jax")
+    run_python(KILLED.format(dies=True, **settings), status=9, timeout=300, KERAS_BACKEND="jax")
     assert any(tmp_path.iterdir())
-    said = run_python(KILLED.format(dies=False, **settings), KERAS_BACKEND="jax")
+    said = run_python(KILLED.format(dies=False, **settings), timeout=300, KERAS_BACKEND="jax")
     assert said.split("\n")[-1] == "[2, 4] 2"
 
 

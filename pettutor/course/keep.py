@@ -16,11 +16,12 @@ def store(folder):
     path = study_file(study.name)
     if path.read_text(encoding="utf-8") != (study.folder / "study.yaml").read_text(encoding="utf-8"):
         raise ValueError(f"{folder}: expected the results of {path.name} as it is now, got those of another version")
+    record = made_with(study)
     for kind, table in (("curves", study.curves()), ("rows", study.region_rows())):
         numbers = table.select_dtypes("float64").columns
         table = table.astype(dict.fromkeys(numbers, "float32"))
         table.to_parquet(FOLDER / f"{study.name}-{kind}.parquet", index=False, compression="zstd")
-    everything = json.loads(MADE_WITH.read_text(encoding="utf-8")) | {study.name: made_with(study)}
+    everything = json.loads(MADE_WITH.read_text(encoding="utf-8")) | {study.name: record}
     with whole_file(MADE_WITH) as file:
         file.write((json.dumps(everything, indent=1, sort_keys=True) + "\n").encode())
 
@@ -28,7 +29,8 @@ def store(folder):
 def made_with(study):
     """What a study's numbers depend on beside its settings: versions, Keras's backend, weights of trained networks."""
     provenance = json.loads((study.folder / "provenance.json").read_text(encoding="utf-8"))
-    run = next(run for run in reversed(provenance["runs"]) if run["cells"]["computed"])
+    runs = provenance["runs"]
+    run = next((run for run in reversed(runs) if run["cells"]["computed"]), runs[-1])  # killed before it was written
     return {
         "ended": run["ended"],
         "versions": run["versions"],

@@ -90,7 +90,8 @@ def recipe_of(job):
         options |= {"layers": BCD_LAYERS}
     return replace(
         chosen, options=options, seed=job.seed, subjects=replace(split, training=split.training[: job.subjects]),
-        batch_size=8 if chosen.is_greedy else 4, learning_rate=chosen.learning_rate, minutes=None, stored=False,
+        batch_size=8 if chosen.is_greedy else 4, learning_rate=chosen.learning_rate, minutes=None, patience=None,
+        stored=False,
     )  # fmt: skip
 
 

@@ -170,7 +170,10 @@ class Study:
         store.write_text("provenance.json", text + "\n")
 
     def _backend(self):
-        """Keras's, where networks are in the study: other backends draw other first weights from the same seed."""
+        """This process's backend of Keras, where networks are in the study: others draw other first weights.
+
+        Workers that somebody else started, behind ``scheduler``, choose their own.
+        """
         networks = any(isinstance(method, NETWORK_CLASSES) for method in self.configuration.methods.values())
         try:
             return choose_backend() if networks else None

@@ -169,6 +169,11 @@ class ScanLayer(PhysicsLayer):
         Not saved with the model, see `attach`.
     scale : float
         Activity that the network sees as 1.
+
+    Raises
+    ------
+    ValueError
+        When called: no scans, or images of another shape than theirs.
     """
 
     def __init__(self, scans=None, scale=1.0, **settings):

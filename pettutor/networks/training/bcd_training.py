@@ -19,6 +19,8 @@ BLOCKS = 16  # that the percentile is taken of
 class BCDRecord:
     """What happened in training. RMSE = root mean square error over all voxels of all scans, in activity.
 
+    After a training with ``patience`` it may tell of more layers than the network has kept.
+
     training, validation : RMSE against layers; entry 0 belongs to the start images. ``validation`` may be empty.
     loss : mean square error over ``scale²`` of every layer's denoiser in its last epoch.
     seconds : of every layer.
@@ -31,8 +33,16 @@ class BCDRecord:
 
     @property
     def best_layer(self):
-        """The first layer with the least validation error; 0 is the start images."""
-        return int(np.argmin(self.validation))
+        """The first layer with the least validation error, 0 for the start images; one that is no number is not least.
+
+        Raises
+        ------
+        ValueError
+            No validation scans were given.
+        """
+        if not self.validation:
+            raise ValueError("best_layer: expected a record with validation errors, got one without")
+        return int(np.argmin(np.nan_to_num(self.validation, nan=np.inf)))
 
 
 class LayerTraining:

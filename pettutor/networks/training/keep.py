@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from pettutor.networks.backend import choose_backend
+from pettutor.networks.training.bcd_training import BCDRecord
 from pettutor.networks.training.bowsher import stored_bowsher
 from pettutor.networks.training.command import run
 from pettutor.networks.training.recipes import BASELINE_ITERATIONS, RECIPES
@@ -65,7 +66,8 @@ def as_markdown(size="slab"):
     for record in records:
         seconds = record["history"]["seconds"]
         if record["name"] == "bcd_net":
-            trained = f"{len(seconds)} layers, {sum(seconds) / 60:.0f} min"
+            layers = max(BCDRecord(**record["history"]).best_layer, 1) if record["recipe"]["patience"] else len(seconds)
+            trained = f"{layers} layers, {sum(seconds) / 60:.0f} min"
         else:
             trained = f"{record['history']['updates'][-1]} updates, {seconds[-1] / 60:.0f} min"
         trained += f", {backend_of(record)}"
@@ -84,10 +86,11 @@ def say_another_backend(name, size):
     if (name, size) not in stored_networks():
         return
     before = backend_of(json.loads(record_path(name, size).read_text(encoding="utf-8")))
-    if before != SHOWN[choose_backend()]:
+    now = SHOWN[choose_backend()]
+    if before != now:
         variable = next(key for key, shown in SHOWN.items() if shown == before)
-        print(f"{name} at {size}: stored from a training on {before}, which draws other first weights than "
-              f"{SHOWN[choose_backend()]} from the same seed; KERAS_BACKEND={variable} draws those")  # fmt: skip
+        print(f"{name} at {size}: stored from a training on {before}, which draws other first weights than {now} from "
+              f"the same seed; KERAS_BACKEND={variable} draws those")  # fmt: skip
 
 
 def is_kept(name, size, folder):

@@ -21,7 +21,14 @@ def use_all_devices(batch_size):
     -------
     int
         Devices in use.
+
+    Raises
+    ------
+    ValueError
+        No batch size.
     """
+    if batch_size < 1:
+        raise ValueError(f"batch_size: expected a whole number >= 1, got {batch_size!r}")
     use_one_device()
     keras = load_keras()
     devices = _devices(keras)
