@@ -101,6 +101,20 @@ def trained(name):
     return lambda: network(scan.start if network.asks_the_counts else mlem, mr=t1, prompts=y, A=A)
 
 
+# %%
+def relative_difference():
+    beta = pt.priors.strength(0.01, A.T(np.ones(A.out_shape, np.float32)), scale, order=1)
+    prior = pt.priors.RelativeDifference(beta, voxel_size=grid.voxel_size)
+    return pt.bsrem(y, A, prior, iterations=40, subsets=9)
+
+
+def with_frozen_unet(method, **settings):
+    """The U-Net's weights as they are inside a reconstruction (lesson 12)."""
+    unet = pt.networks.pretrained("unet")
+    inputs = {"inputs": mlem / np.float32(unet.recipe.scale)} if method is pt.networks.cnn_penalty else {}
+    return method(y, A, unet.model, scale=unet.recipe.scale, start=mlem, **inputs, **settings)
+
+
 # %% [markdown]
 # `HostMemory` looks how far the process grows while a method runs. First those that need no training: the next two
 # cells take about ten seconds each.
@@ -121,6 +135,7 @@ def measure(methods):
 methods = {"MLEM": lambda: pt.mlem(y, A, iterations=60)}
 methods["MLEM + Gaussian"] = lambda: pt.best_gaussian(mlem, scan.truth, grid, mask=head)[1]
 methods["Bowsher MAP"] = lambda: pt.networks.bowsher_map(scan)
+methods["relative difference MAP"] = relative_difference
 measure(methods | {"kernel EM": kernel, "dictionary MAP": dictionary})
 
 # %%
@@ -130,12 +145,14 @@ measure({"DIPRecon": diprecon})
 # Two more methods of the stored study below fit a network to the scan: DIPRecon with the paper's settings, but
 # shortened (20 iterations in place of 100, 100 steps to the start image in place of 300), and end-to-end DIP (100
 # steps, the counts asked in each). On two quiet cores they took 14 and 11 seconds beside 6 of DIPRecon above, and 30
-# and 71 MB beside its 76. With `long = True` they are measured here, too, and stand in the table.
+# and 71 MB beside its 76. And a U-Net whose input is sought, with its weights frozen, takes nine seconds. With
+# `long = True` they are measured here, too, and stand in the table.
 
 # %%
 long = False
 if long:
     measure({"DIPRecon as published": as_published, "end-to-end DIP": end_to_end})
+    measure({"U-Net, its input sought": lambda: with_frozen_unet(pt.networks.network_input, iterations=10)})
 
 # %% [markdown]
 # Then those that were trained (ten seconds). The first network on TensorFlow pays for the others: it loads the
@@ -147,6 +164,7 @@ stored = {"CED": "ced", "U-Net": "unet", "U-Net with T1": "low_count_mr", "EM-Ne
 stored |= {"MAPEM-Net": "mapem_net", "FBSEM-Net": "fbsem_net", "BCD-Net": "bcd_net"}
 trained("ced")()  # loads what all networks need
 measure({name: trained(network) for name, network in stored.items()})
+measure({"U-Net as penalty": lambda: with_frozen_unet(pt.networks.cnn_penalty, kappa=0.5, iterations=40)})
 print(pd.DataFrame(costs).T.to_string(float_format="{:.2f}".format))
 
 # %%
