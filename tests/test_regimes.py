@@ -43,6 +43,7 @@ def test_jobs_differ_in_what_they_say_only():
     for job in regimes.jobs():
         recipe = regimes.recipe_of(job)
         stored = pt.networks.recipe(job.network)
+        assert recipe.patience is None  # all layers and updates, as many as the table says
         assert recipe.seed == job.seed and recipe.subjects.training == stored.subjects.training[: job.subjects]
         assert recipe.scans == stored.scans and recipe.subjects.test == stored.subjects.test
         changed = {"options", "seed", "subjects", "batch_size", "minutes", "patience", "stored"}

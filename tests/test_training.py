@@ -785,6 +785,11 @@ def test_one_device_is_nothing_to_speak_of(backend, before):
     assert run_python(code, KERAS_BACKEND=backend, CUDA_VISIBLE_DEVICES="") == "1\nNone"
 
 
+def test_no_batch_is_shared_out():
+    with pytest.raises(ValueError, match="batch_size: expected a whole number >= 1, got 0"):
+        networks.use_all_devices(0)
+
+
 @pytest.mark.parametrize(("name", "used"), [("unet", "all, 8"), ("em_net", "one"), ("bcd_net", "one")])
 def test_a_network_with_a_projector_inside_is_trained_on_one_device(name, used, tmp_path, monkeypatch):
     class Chosen(Exception):
